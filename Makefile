@@ -1,0 +1,89 @@
+# From Socket to Scope.  `make` alone lists what there is.
+# Works with GNU make 3.81 (macOS) and newer.  PYTHON= chooses the interpreter, LAB_ARGS= goes to JupyterLab,
+# TEST_ARGS= to pytest.
+
+PYTHON =
+LAB_ARGS =
+TEST_ARGS =
+# Jupyter refuses to run as root (a container) unless told.
+ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
+
+PY = .venv/bin/python
+LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --quiet
+INSTALL = $(PY) -m uv pip install --python $(PY)
+OFFLINE = { echo "Could not install the packages: the reason stands above. If it is the network, connect" \
+	"(behind a proxy, set HTTPS_PROXY) and run the same command again." >&2; exit 1; }
+
+help:
+	@echo "make lab                  open the course in JupyterLab (installs it the first time)"
+	@echo "make test                 install, then run every test; TEST_ARGS='-k wire' chooses"
+	@echo "make grade NB=path        grade an exercise"
+	@echo "make bench                measure the toy server beside the real ones"
+	@echo "make lint                 check lessons and exercises against the rules for writing them"
+	@echo "make refresh              rebuild exercises, quoted code and stored outputs"
+	@echo "make lock                 take the newest versions into the lock"
+	@echo "make clean                remove the environment and everything that was made"
+
+lab: .venv/course
+	@$(PY) -m jupyterlab --LabApp.news_url=None $(ROOT_ARGS) $(LAB_ARGS) notebooks/00_start_here.ipynb
+
+test: .venv/tests
+	@$(PY) -m pytest $(TEST_ARGS)
+
+grade: .venv/course
+	@$(PY) -m coursekit.grading $(NB)
+
+bench: .venv/course
+	@$(PY) -m coursekit.load.bench
+
+lint: .venv/course
+	@$(PY) -m coursekit lint
+
+refresh: .venv/course
+	@$(PY) -m coursekit refresh
+
+# The second lock holds the first at the same versions, and adds what only the tests need.
+lock: .venv/tests
+	$(LOCK) --upgrade --output-file requirements.txt
+	$(LOCK) --upgrade --group test --constraints requirements.txt --output-file requirements-test.txt
+	$(PY) -m coursekit.authoring.environment
+
+clean:
+	rm -rf .venv build report .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info
+
+.venv/course: requirements.txt pyproject.toml | $(PY)
+	@$(INSTALL) --require-hashes --requirements requirements.txt || $(OFFLINE)
+	@$(INSTALL) --quiet --no-deps --editable . || $(OFFLINE)
+	@touch $@
+
+.venv/tests: requirements-test.txt .venv/course
+	@$(INSTALL) --require-hashes --requirements requirements-test.txt || $(OFFLINE)
+	@touch $@
+
+# The first Python that is new enough and can make an environment.  (A name can exist and not work: pyenv's do.)
+# uv, which is far faster than pip, comes from the lock too: the lines from "uv==" to the last of its hashes.
+$(PY):
+	@old= ; bare= ; \
+	for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+		version=`$$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null` || continue; \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { old=$$version; continue; }; \
+		$$python -c 'import ensurepip, venv' 2>/dev/null || { bare=$$version; continue; }; \
+		echo "Making .venv with Python $$version ..."; \
+		$$python -m venv --clear .venv && exit 0; \
+	done; \
+	if [ "$$bare" ]; then \
+		echo "Python $$bare here cannot make an environment: its venv module is missing." \
+			"On Debian and Ubuntu: sudo apt install python$$bare-venv"; \
+	else \
+		echo "This course needs Python 3.11 or newer; $${old:+only Python $$old is here}`[ "$$old" ] || echo none is here`." \
+			"Install one (python.org, brew install python@3.13, sudo apt install python3 python3-venv)" \
+			"or name one: make lab PYTHON=/path/to/python3.13"; \
+	fi >&2; \
+	exit 1
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-test.txt > .venv/uv.txt
+	@echo "Getting the installer (uv) ..."
+	@$(PY) -m pip install --disable-pip-version-check --quiet --retries 1 --require-hashes \
+		--requirement .venv/uv.txt || { rm -rf .venv; $(OFFLINE); }
+
+.PHONY: help lab test grade bench lint refresh lock clean
