@@ -1,1 +1,20 @@
-"""The real servers: for each, the command a person would write, and where to look inside it."""
+"""The real servers, one small file each: the command line, and where to look inside.
+
+A module NAME here makes `live("NAME", app)` work. It holds
+
+    INSTALL     the command that brings the server
+    TAKES_FD    True if it can be handed a listening socket that is already bound
+    command()   the command line as a person would write it, as a list of words
+"""
+
+
+def flags(options: dict[str, object]) -> list[str]:
+    """Turn {"keep_alive": 5, "reload": True} into ["--keep-alive", "5", "--reload"]."""
+    words: list[str] = []
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value is not None and value is not False:
+            words += [flag, str(value)]
+    return words

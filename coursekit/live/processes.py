@@ -1,0 +1,46 @@
+"""The processes of a server, as rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Describe one process: its id, role, CPU use in percent and memory (RSS) in MiB."""
+
+    pid: int
+    role: str
+    cpu: float
+    memory: float
+
+
+class Processes:
+    """Watch the processes below one process. CPU percentages are since the last look."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, psutil.Process] = {}
+
+    def rows(self, shim: int) -> list[Worker]:
+        """Return a row for each process below `shim`, the oldest first."""
+        try:
+            first, *rest = psutil.Process(shim).children(recursive=True)
+        except (psutil.NoSuchProcess, ValueError):
+            return []
+        found = [(first, "master" if rest else "server"), *((p, "worker") for p in rest)]
+        self._known = {p.pid: self._known.get(p.pid, p) for p, _ in found}
+        rows = [self.row(self._known[p.pid], role) for p, role in found]
+        return [row for row in rows if row is not None]
+
+    @staticmethod
+    def row(process: psutil.Process, role: str) -> Worker | None:
+        """Return the row of one process, or None if it is gone."""
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            memory = process.memory_info().rss / 2**20
+            return Worker(process.pid, role, process.cpu_percent(), round(memory, 1))
+        except psutil.NoSuchProcess:
+            return None

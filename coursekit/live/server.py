@@ -1,0 +1,299 @@
+"""One live server, whichever it is: the object that lessons hold."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import signal
+import traceback
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import httpx
+import psutil
+
+import servers.production
+from coursekit.live import cells, wire
+from coursekit.live.child import Child
+from coursekit.live.errors import ServerError
+from coursekit.live.log import Log
+from coursekit.live.processes import Processes, Worker
+from coursekit.live.thread import Thread
+
+Errors = Literal["raise", "log"]
+
+
+class Server:
+    """Hold a running server. Made by `live`, which documents the arguments."""
+
+    def __init__(
+        self,
+        kind: str,
+        app: Any,
+        runner: Child | Thread,
+        *,
+        errors: Errors = "raise",
+        events_path: Path | None = None,
+    ) -> None:
+        self.kind, self.errors, self.events_path = kind, errors, events_path
+        self.app_name = app if isinstance(app, str) else getattr(app, "__name__", "app")
+        self.log = Log(runner.read_log)
+        self._runner = runner
+        self._processes = Processes()
+        self._client: httpx.Client | None = None
+        # Runs when this object is collected, and when the kernel exits in good order.
+        self._end = weakref.finalize(self, runner.stop)
+        runner.start()
+
+    # -- where it is
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return self._runner.address
+
+    @property
+    def url(self) -> str:
+        """The address as the root of URLs, without a slash at the end."""
+        return "http://{}:{}".format(*self.address)
+
+    @property
+    def running(self) -> bool:
+        """True while it runs."""
+        return self._runner.running
+
+    @property
+    def in_kernel(self) -> bool:
+        """True if it runs in a thread of this process."""
+        return isinstance(self._runner, Thread)
+
+    @property
+    def app(self) -> Any:
+        """The app of a toy in the kernel; set it to change what the next request calls."""
+        if isinstance(self._runner, Thread):
+            return self._runner.app
+        return self.app_name
+
+    @app.setter
+    def app(self, app: Any) -> None:
+        if not isinstance(self._runner, Thread):
+            raise TypeError("the app of a child process cannot be exchanged: start another server")
+        self._runner.app = app
+
+    # -- ask it
+
+    def request(self, method: str, path: str = "/", **options: Any) -> httpx.Response:
+        """Send a request over a new connection; `options` are those of httpx.request.
+
+        ServerError if the server failed inside, or is gone.
+        """
+        if self._client is None:
+            # Kept-alive connections of ours would hold a worker of a server that has few.
+            limits = httpx.Limits(max_keepalive_connections=0)
+            self._client = httpx.Client(trust_env=False, verify=False, limits=limits, timeout=10)
+        try:
+            response = self._client.request(method, self.url + path, **options)
+        except httpx.TransportError as error:
+            self._show_failures(error)
+            raise
+        self._show_failures()
+        return response
+
+    def get(self, path: str = "/", **options: Any) -> httpx.Response:
+        """Send a GET request."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str = "/", **options: Any) -> httpx.Response:
+        """Send a POST request."""
+        return self.request("POST", path, **options)
+
+    def send_raw(self, *pieces: bytes, **options: Any) -> wire.Exchange:
+        """Send bytes as they are; `options` are those of `wire.send`."""
+        try:
+            exchange = wire.send(self, *pieces, **options)
+        except OSError as error:
+            self._show_failures(error)
+            raise
+        self._show_failures()
+        return exchange
+
+    # -- watch it
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Its processes: pid, role (master, worker, server, kernel), cpu in percent, MiB."""
+        if not self.running:
+            return []
+        if isinstance(self._runner, Child):
+            return self._processes.rows(self._runner.pid or 0)
+        row = self._processes.row(psutil.Process(), "kernel")
+        return [row] if row else []
+
+    # -- end it
+
+    def kill(self, who: int | str = "worker", number: int = signal.SIGKILL) -> int:
+        """Send a signal (default SIGKILL) to a pid, "worker", "master" or "all"; return the pid.
+
+        "worker" is the oldest worker, or the whole server if it has no workers.
+        """
+        if not isinstance(self._runner, Child):
+            raise TypeError("a thread cannot be killed: start the toy with process=True")
+        rows = self.workers
+        if not rows:
+            raise ServerError(f"{self.kind} does not run")
+        if isinstance(who, int):
+            pid = who
+        else:
+            pid = next((row.pid for row in rows if row.role == who), rows[0].pid)
+        if who == "all" or pid == rows[0].pid:
+            self._runner.ending = True
+        if who == "all":
+            self._runner.signal_all(number)
+        else:
+            os.kill(pid, number)
+        return pid
+
+    def stop(self) -> None:
+        """End it: requests in flight may finish, then by force. Stopping twice is fine."""
+        self._runner.stop()
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def start(self) -> None:
+        """Start it again after a stop, on the same port if that is still free."""
+        if not self.running:
+            self._runner.start()
+
+    def restart(self) -> None:
+        """Stop and start it."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        ended = [] if self.in_kernel else self._runner.failures()
+        self.stop()
+        self._show_failures(error, ended)
+
+    # -- failures show
+
+    def _show_failures(
+        self, seen: BaseException | None = None, known: list[Any] | None = None
+    ) -> None:
+        """Raise what failed inside; if `seen` is on its way already, add it as a note."""
+        failures = (known or []) + self._runner.failures()
+        if not failures or self.errors == "log" or isinstance(seen, ServerError):
+            return
+        errors = [failure for failure in failures if isinstance(failure, BaseException)]
+        said = [str(failure) for failure in failures if not isinstance(failure, BaseException)]
+        said += [f"{type(e).__name__}: {e}, raised in {self.kind}" for e in errors[:1]]
+        if seen is None or isinstance(seen, (httpx.TransportError, OSError)):
+            raise ServerError("\n".join(said), errors) from _cause(errors, seen)
+        for error in errors:
+            seen.add_note("In the server:\n" + "".join(traceback.format_exception(error)))
+        for sentence in said[: len(said) - bool(errors)]:
+            seen.add_note(sentence)
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        return f"<{self.kind} serving {self.app_name}: {state}>"
+
+
+def _cause(errors: list[BaseException], seen: BaseException | None) -> BaseException | None:
+    if len(errors) > 1:
+        return BaseExceptionGroup("in the server", errors)
+    return errors[0] if errors else seen
+
+
+def kinds() -> list[str]:
+    """Return the kinds of server that `live` can start."""
+    found = [module.name for module in pkgutil.iter_modules(servers.production.__path__)]
+    return ["toy", *sorted(found)]
+
+
+def live(
+    kind: str,
+    app: Any = "apps.hello_wsgi:app",
+    *,
+    process: bool = False,
+    workers: int = 1,
+    threads: int | None = None,
+    watch: bool | str | os.PathLike[str] | None = None,
+    errors: Errors = "raise",
+    serve: Callable[..., None] | None = None,
+    **options: Any,
+) -> Server:
+    """Start a server on a free port of this machine and return it when it answers.
+
+    kind      "toy" or the name of a file in servers/production, such as "gunicorn"
+    app       MODULE:ATTR; for the toy in the kernel also the app itself
+    process   run the toy as a child process instead of in a thread of the kernel
+    watch     record the app's events in a JSON-lines file (True: a temporary one);
+              the file is `Server.events_path`. Only for child processes
+    errors    "raise": what fails inside the server fails the cell that used it;
+              "log": it stays in the log
+    serve     for the toy in the kernel: the function that serves, instead of
+              servers.workers.serve_threads: serve(listener, app, *, stop, log, **options)
+    options   become flags of the real server: timeout=1 is --timeout 1
+
+    ServerError says why a server did not start. Use it in a `with`, or keep it in a
+    variable: running the cell again replaces it.
+    """
+    if kind not in kinds():
+        raise ValueError(f"unknown server {kind!r}; there are: {', '.join(kinds())}")
+    cells.stop_previous()
+    if kind == "toy" and not process:
+        if workers != 1:
+            raise ValueError("the toy in the kernel is one process: use process=True for workers")
+        given = options if threads is None else {"threads": threads, **options}
+        server = Server(kind, app, Thread(app, serve, given), errors=errors)
+    else:
+        server = _live_child(kind, app, watch, errors, workers=workers, threads=threads, **options)
+    cells.remember(server)
+    return server
+
+
+def _live_child(kind: str, app: Any, watch: Any, errors: Errors, **options: Any) -> Server:
+    if not isinstance(app, str):
+        raise TypeError(f"{kind} runs in another process: name the app, as in apps.hello_wsgi:app")
+    served = "coursekit.flow.watched:app" if watch else app
+    if kind == "toy":
+        child = Child("the toy", _toy_words(served, options), True, "nothing: it is in servers/")
+    else:
+        module = importlib.import_module(f"servers.production.{kind}")
+
+        def words(**where: Any) -> list[str]:
+            command: list[str] = module.command(served, **where, **options)
+            return command
+
+        child = Child(kind, words, module.TAKES_FD, module.INSTALL)
+    events = None
+    if watch:
+        events = child.new_file("events.jsonl") if watch is True else Path(watch).resolve()
+        child.env = {"COURSEKIT_APP": app, "COURSEKIT_EVENTS": str(events)}
+    return Server(kind, app, child, errors=errors, events_path=events)
+
+
+def _toy_words(app: str, options: dict[str, Any]) -> Callable[..., list[str]]:
+    """Return the function that makes the toy's own command line."""
+    settings = {name: value for name, value in options.items() if value is not None}
+    if settings.get("workers") == 1:
+        del settings["workers"]
+
+    def words(*, port: int, fd: int | None, folder: str) -> list[str]:
+        flags = servers.production.flags({"fd": fd, **settings})
+        return ["python", "-m", "servers", "wsgi", app, *flags]
+
+    return words

@@ -1,0 +1,356 @@
+"""Talk to a server in bytes: send exactly these, keep exactly what came back.
+
+    wire.send(server, b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")      -> Exchange
+
+Rules: nothing waits longer than `timeout`; what was received is kept whatever happens to
+the connection; a reset is told from an end-of-file. h11 reads the answers, but an answer
+that h11 refuses is kept as bytes and described, never raised.
+
+Each piece is handed to the system by calls of its own, with Nagle's delay off. The other
+side may still read two pieces at once: TCP is a stream of bytes, without marks between.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import selectors
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import h11
+
+End = Literal["open", "closed", "reset", "timed out"]
+BIG = 2**24  # bytes of head or chunk line that we accept: the servers' limits matter, not ours
+
+
+class HasAddress(Protocol):
+    """Anything with an address, such as a Server."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+
+@dataclass
+class Answer:
+    """Hold one response: status, reason, headers and body as they came.
+
+    `interim` holds the statuses of 1xx responses before it. `problem` is empty for a
+    complete and legal answer, else it says what is wrong.
+    """
+
+    status: int
+    reason: bytes
+    headers: list[tuple[bytes, bytes]]
+    version: bytes = b"1.1"
+    body: bytes = b""
+    interim: tuple[int, ...] = ()
+    complete: bool = False
+    problem: str = ""
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header, whatever its case, or None."""
+        return next(iter(self.all(name)), None)
+
+    def all(self, name: str) -> list[str]:
+        """Return every value of a header in order."""
+        wanted = name.lower().encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.headers if key.lower() == wanted]
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, with marks where it is not."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def closes(self) -> bool:
+        """True if the answer says that the connection will be closed after it."""
+        options = ",".join(self.all("connection")).lower()
+        return "close" in options or (self.version == b"1.0" and "keep-alive" not in options)
+
+
+@dataclass
+class Exchange:
+    """Hold what was sent, what came back, how the connection ended, and the answers."""
+
+    sent: tuple[bytes, ...]
+    received: bytes
+    end: End
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def answer(self) -> Answer:
+        """The only or first answer; LookupError if there is none."""
+        if not self.answers:
+            raise LookupError(f"no answer came back\n{self}")
+        return self.answers[0]
+
+    @property
+    def status(self) -> int:
+        """The status of the first answer."""
+        return self.answer.status
+
+    def __str__(self) -> str:
+        lines = [line for piece in self.sent for line in arrows("-->", piece)]
+        lines += arrows("<--", self.received) or ["<-- (nothing)"]
+        lines += [f" !  {answer.problem}" for answer in self.answers if answer.problem]
+        return "\n".join([*lines, f" =  {ENDINGS[self.end]}"])
+
+    __repr__ = __str__
+
+
+ENDINGS: dict[str, str] = {
+    "open": "the connection is still open",
+    "closed": "the server closed the connection",
+    "reset": "the server reset the connection",
+    "timed out": "timed out: the connection is open and silent",
+}
+
+
+def arrows(arrow: str, data: bytes, most: int = 40) -> list[str]:
+    """Return the bytes line by line, line ends visible, an arrow before each."""
+    lines = [f"{arrow} {visible(line)}" for line in data.splitlines(keepends=True)]
+    if len(lines) <= most:
+        return lines
+    return [*lines[:most], f"{arrow} ... {len(lines) - most} more lines, {len(data)} bytes in all"]
+
+
+def visible(line: bytes, most: int = 200) -> str:
+    """Return bytes as text with everything outside printable ASCII escaped."""
+    text = repr(line[:most])[2:-1].replace("\\'", "'")
+    return text + (f"... ({len(line)} bytes)" if len(line) > most else "")
+
+
+def send(
+    to: HasAddress | tuple[str, int],
+    *pieces: bytes,
+    answers: int | None = None,
+    half_close: bool = False,
+    timeout: float = 5.0,
+) -> Exchange:
+    """Send pieces of bytes over one connection and return the Exchange.
+
+    Reads until `answers` whole responses came (None: one for each request in the pieces),
+    the server ended the connection, or `timeout` seconds passed. If the last answer
+    announces that the connection closes, that is waited for. `half_close` ends our
+    direction after the last piece. OSError if there is no connection at all.
+    """
+    with Connection(to, timeout=timeout) as connection:
+        connection.send(*pieces, half_close=half_close)
+        return connection.read(answers)
+
+
+class Connection:
+    """Keep one connection open and talk over it in turns: send, read, send, read.
+
+    Every `read` returns the Exchange of the whole connection so far. `timeout` seconds
+    are allowed for the connecting, and for each call.
+    """
+
+    def __init__(self, to: HasAddress | tuple[str, int], *, timeout: float = 5.0) -> None:
+        self.timeout = timeout
+        self.end: End = "open"
+        self._sent: list[bytes] = []
+        self._received = bytearray()
+        self._parser = _Answers()
+        address = to if isinstance(to, tuple) else to.address
+        self._socket = socket.create_connection(address, timeout)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close our side."""
+        self._socket.close()
+
+    def send(self, *pieces: bytes, half_close: bool = False) -> None:
+        """Send the pieces, one after the other, reading what comes meanwhile."""
+        deadline = time.monotonic() + self.timeout
+        for piece in pieces:
+            self._sent.append(piece)
+            self._parser.expect(piece)
+            rest = memoryview(piece)
+            while rest and self.end == "open":
+                rest = rest[self._turn(deadline, rest) :]
+        if half_close and self.end == "open":
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError:  # the peer was faster; reading will tell how
+                pass
+
+    def read(self, answers: int | None = None) -> Exchange:
+        """Read until there are `answers` whole answers in all, and return the Exchange."""
+        deadline = time.monotonic() + self.timeout
+        if self.end == "timed out":
+            self.end = "open"
+        while self.end == "open" and not self._parser.enough(answers):
+            self._turn(deadline)
+        if self.end in ("closed", "reset"):
+            self._parser.finish()
+        return self.exchange
+
+    @property
+    def exchange(self) -> Exchange:
+        """Everything sent and received so far."""
+        return Exchange(
+            tuple(self._sent), bytes(self._received), self.end, list(self._parser.answers)
+        )
+
+    def _turn(self, deadline: float, rest: memoryview | None = None) -> int:
+        """Wait until a byte can move, move what can, and return how many bytes were sent."""
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if rest else 0)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, wanted)
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+        if not ready:
+            self.end = "timed out"
+            return 0
+        try:
+            if ready[0][1] & selectors.EVENT_READ:
+                self._take(self._socket.recv(65536))
+            elif rest:
+                return self._socket.send(rest)
+        except (ConnectionResetError, BrokenPipeError):
+            self.end = "reset"
+        except BlockingIOError:  # pragma: no cover - a spurious wake-up
+            pass
+        return 0
+
+    def _take(self, data: bytes) -> None:
+        if data:
+            self._received += data
+            self._parser.feed(data)
+        else:
+            self.end = "closed"
+
+
+class _Answers:
+    """Cut a stream of received bytes into answers."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self._asked = bytearray()
+        self._methods: list[bytes] | None = None
+        self._h11: h11.Connection | None = None
+        self._interim: tuple[int, ...] = ()
+
+    def expect(self, piece: bytes) -> None:
+        """Note what was asked: HEAD has no body in its answer."""
+        self._asked += piece
+        self._methods = None
+
+    @property
+    def asked(self) -> list[bytes]:
+        """The methods of the requests sent so far."""
+        if self._methods is None:
+            self._methods = methods(bytes(self._asked))
+        return self._methods
+
+    def enough(self, wanted: int | None) -> bool:
+        if wanted is None:
+            wanted = max(1, len(self.asked))
+        if wanted == 0:
+            return True
+        done = [answer for answer in self.answers if answer.complete]
+        # 101 changes the protocol: no more HTTP answers can be counted.
+        return len(done) >= wanted and (not done[-1].closes or done[-1].status == 101)
+
+    def feed(self, data: bytes) -> None:
+        while True:
+            if self._h11 is None:
+                if not data or (self.answers and not self.answers[-1].complete):
+                    return
+                self._h11 = self._ask()
+            rest = self._step(self._h11, data)
+            if rest is None:
+                return
+            self._h11, data = None, rest
+
+    def finish(self) -> None:
+        """Tell the parser that no byte will follow."""
+        if self._h11 is not None:
+            self._step(self._h11, b"")
+            self._h11 = None
+
+    def _ask(self) -> h11.Connection:
+        turn = len(self.answers)
+        method = self.asked[turn] if turn < len(self.asked) else b"GET"
+        headers = [(b"host", b"x")]
+        if re.search(rb"\r\nupgrade:", bytes(self._asked), re.I):
+            headers += [(b"upgrade", b"x"), (b"connection", b"upgrade")]
+        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=BIG)
+        connection.send(h11.Request(method=method, target=b"/", headers=headers))
+        connection.send(h11.EndOfMessage())
+        return connection
+
+    def _step(self, connection: h11.Connection, data: bytes) -> bytes | None:
+        """Feed h11; return the bytes after a whole answer, or None if more are needed."""
+        try:
+            connection.receive_data(data)
+            for event in iter(connection.next_event, h11.NEED_DATA):
+                if event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                    break
+                self._note(event)
+                if isinstance(event, h11.EndOfMessage):
+                    return connection.trailing_data[0]
+        except h11.RemoteProtocolError as error:
+            self._refuse(str(error))
+        return None
+
+    def _note(self, event: Any) -> None:
+        if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+            self._interim += (event.status_code,)
+        elif isinstance(event, (h11.Response, h11.InformationalResponse)):
+            headers = [(bytes(name), bytes(value)) for name, value in event.headers.raw_items()]
+            self.answers.append(
+                Answer(event.status_code, bytes(event.reason), headers, bytes(event.http_version))
+            )
+            self.answers[-1].interim, self._interim = self._interim, ()
+            self.answers[-1].complete = event.status_code == 101
+        elif isinstance(event, h11.Data):
+            self.answers[-1].body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            self.answers[-1].complete = True
+
+    def _refuse(self, problem: str) -> None:
+        if not self.answers or self.answers[-1].complete:
+            self.answers.append(Answer(0, b"", []))
+        self.answers[-1].problem = self.answers[-1].problem or problem
+
+
+def methods(sent: bytes) -> list[bytes]:
+    """Return the methods of the requests in these bytes, as far as they can be read."""
+    found: list[bytes] = []
+    while sent:
+        found.append(sent.split(b" ", 1)[0].strip() or b"GET")
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=BIG)
+        try:
+            connection.receive_data(sent)
+            for event in iter(connection.next_event, h11.NEED_DATA):
+                if isinstance(event, h11.EndOfMessage):
+                    break
+            else:
+                return found
+        except h11.RemoteProtocolError:
+            return found  # a refusal ends the connection: nothing after it is answered
+        sent = connection.trailing_data[0]
+    return found
+
+
+def splits(data: bytes, seed: int = 0) -> list[tuple[bytes, ...]]:
+    """Return the same bytes whole, by line, by byte, and at random cuts (by `seed`)."""
+    cuts = sorted(random.Random(seed).sample(range(1, max(2, len(data))), min(5, len(data) // 2)))
+    edges = [0, *cuts, len(data)]
+    return [
+        (data,),
+        tuple(data.splitlines(keepends=True)),
+        tuple(bytes([byte]) for byte in data),
+        tuple(data[start:stop] for start, stop in zip(edges, edges[1:], strict=False)),
+    ]
