@@ -8,6 +8,7 @@ SHOWN = (
     "REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING CONTENT_TYPE CONTENT_LENGTH "
     "SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE REMOTE_ADDR RAW_URI REQUEST_URI "
     "HTTP_HOST HTTP_USER_AGENT HTTP_ACCEPT HTTP_TRANSFER_ENCODING HTTP_EXPECT "
+    "HTTP_X_FORWARDED_FOR HTTP_X_FORWARDED_PROTO HTTP_X_FORWARDED_HOST HTTP_X_FORWARDED_PREFIX "
     "wsgi.version wsgi.url_scheme wsgi.multithread wsgi.multiprocess wsgi.run_once "
     "wsgi.input_terminated"
 ).split()
@@ -16,7 +17,7 @@ SHOWN = (
 def app(environ, start_response):
     """Answer with one `KEY = value` line for each key that is shown and was sent."""
     lines = [f"{key} = {environ[key]!r}\n" for key in SHOWN if key in environ]
-    # A header named X-... is the visitor's own experiment: two that collide show as one (Q11).
+    # X-Try... is for experiments with header names: which of X-Try and X_Try arrives?
     lines += [f"{k} = {environ[k]!r}\n" for k in sorted(environ) if k.startswith("HTTP_X_TRY")]
     body = "".join(lines).encode("utf-8")
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]

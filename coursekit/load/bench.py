@@ -1,8 +1,8 @@
 """Measure servers side by side: `python -m coursekit.load.bench [--quick]`, or `make bench`.
 
-Absolute figures do not repeat on a shared machine, so none is reported alone: the servers take turns
-in every round, each figure is the median of the rounds, and what counts is the ratio to Gunicorn's
-gthread in the same run, per CPU-second that the server's processes spent.
+Absolute figures do not repeat on a shared machine, so none is reported alone: the servers take
+turns in every round, each figure is the median of the rounds, and what counts is the ratio to
+Gunicorn's gthread in the same run, per CPU-second that the server's processes spent.
 
 A figure is left out, and the reason is said, when an answer was wrong, when the server did not come
 up, or when the load generator was the side that could not keep up.
@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -96,7 +96,7 @@ def serving(server: str, app: str, threads: int) -> Iterator[tuple[Address, int]
 
 
 def wait_until_up(address: Address, process: subprocess.Popen[bytes], limit: float = 30) -> None:
-    """Return once the address accepts connections; raise OSError if it does not within `limit` s."""
+    """Return once the address accepts connections; raise OSError after `limit` s."""
     deadline = time.monotonic() + limit
     while True:
         if process.poll() is not None:
