@@ -1,1 +1,1 @@
-"""The toy servers, in the standard library only. Each module is one arrow on the way of a request."""
+"""The toy servers, standard library only. Each module is one arrow on a request's way."""

@@ -1,0 +1,97 @@
+"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR"""
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from servers import workers
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse the arguments and serve until SIGTERM or SIGINT; exit 0, 1 (cannot serve) or 2."""
+    options = parse(argv)
+    logging.basicConfig(format="%(asctime)s [%(process)d] %(levelname)s %(message)s")
+    sys.path.insert(0, os.getcwd())
+    app = load(options.app)
+    listener = open_listener(options)
+    stop, stopper = socket.socketpair()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopper.close())
+    host, port = listener.getsockname()[:2]
+    print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    workers.serve_threads(listener, app, threads=options.threads, stop=stop)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m servers", description=__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    wsgi = kinds.add_parser("wsgi", help="serve a WSGI application with a pool of threads")
+    wsgi.add_argument("app", metavar="MODULE:ATTR", help="importable from the current folder")
+    wsgi.add_argument("--host", default="127.0.0.1")
+    wsgi.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
+    wsgi.add_argument("--fd", type=int, help="use this listening socket instead of host and port")
+    wsgi.add_argument("--threads", type=thread_count, default=8, metavar="N")
+    return parser.parse_args(argv)
+
+
+def port_number(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not between 0 and 65535")
+    return port
+
+
+def thread_count(text: str) -> int:
+    threads = int(text)
+    if not 1 <= threads <= 1000:
+        raise argparse.ArgumentTypeError(f"{threads} is not between 1 and 1000")
+    return threads
+
+
+def load(spec: str) -> Callable[..., Any]:
+    """Import MODULE:ATTR and return it; leave with one line if that cannot be done."""
+    name, _, attribute = spec.partition(":")
+    if not name or not attribute:
+        fail(f"{spec!r} is not MODULE:ATTR, like 'apps.hello_wsgi:app'", 2)
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if "importlib" in place.filename else f" ({place.filename}, line {place.lineno})"
+        fail(f"cannot import {name!r}: {type(error).__name__}: {error}{where}")
+    if not hasattr(module, attribute):
+        fail(f"module {name!r} has no {attribute!r}")
+    app = getattr(module, attribute)
+    if not callable(app):
+        fail(f"{spec} is {type(app).__name__}, and not callable")
+    return app  # type: ignore[no-any-return]
+
+
+def open_listener(options: argparse.Namespace) -> socket.socket:
+    try:
+        if options.fd is not None:
+            return socket.socket(fileno=options.fd)
+        return workers.listen(options.host, options.port)
+    except OSError as error:
+        place = (
+            f"file descriptor {options.fd}"
+            if options.fd is not None
+            else (f"{options.host} port {options.port}")
+        )
+        fail(f"cannot listen on {place}: {error.strerror or error}")
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    print(f"servers: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""A request's head: its grammar, and what it says of the connection (RFC 9110, RFC 9112).
+
+Rule 1  Wire data is bytes. Nothing here decodes, waits, or remembers.
+Rule 2  Validation is the parse itself: what is not in the grammar does not match.
+Rule 3  What two servers could read differently is an error, never a guess:
+        that difference is how requests are smuggled.
+Left out: folded header lines are refused (h11 joins them).
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+Headers = list[tuple[bytes, bytes]]
+Framing = int | Literal["chunked"]
+
+
+class ProtocolError(Exception):
+    """Say what the peer did wrong; `status` is the answer that tells it (RFC 9110 15)."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Request(NamedTuple):
+    """Hold a request's head, all in bytes.
+
+    `headers` has every field in order of arrival, names in lower case. `fields` has each name
+    once: RFC 9110 5.3 gives several fields of one name the meaning of one, joined by commas.
+    """
+
+    method: bytes
+    target: bytes
+    version: tuple[int, int]
+    headers: Headers
+    fields: dict[bytes, bytes]
+
+
+# RFC 9110 5.6.2 (token) and 5.5 (field-value). Bytes that are not in these classes do not
+# match, so validation is the parse itself. `++` and `*+` never give back what they took:
+# a hostile head cannot make the match slow.
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
+HEAD = re.compile(
+    rb"(%b) ([!-~]++) HTTP/([0-9])\.([0-9])\r\n((?:%b:%b\r\n)*+)\r\n" % (TOKEN, TOKEN, VALUE)
+)
+FIELD = re.compile(rb"(%b):[ \t]*((?:[^\r\n]*[^\r\n \t])?)[ \t]*\r\n" % TOKEN)
+BARE_LF = re.compile(rb"(?<!\r)\n")
+# RFC 3986 3.2.2: a name, an IPv4 or a bracketed IPv6 address, and perhaps a port.
+HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%\-]*)(?::[0-9]*)?")
+ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)(.*)")
+
+
+def parse_head(head: bytes, max_fields: int = 100) -> Request:
+    """Turn a whole head, empty line included, into a Request; raise ProtocolError."""
+    match = HEAD.fullmatch(head)
+    if match is None:
+        raise bad_head(head)
+    method, target, major, minor, lines = match.groups()
+    if major != b"1":
+        raise ProtocolError(f"cannot speak HTTP/{major.decode()}.{minor.decode()}", 505)
+    headers = [(name.lower(), value) for name, value in FIELD.findall(lines)]
+    if len(headers) > max_fields:
+        raise ProtocolError(f"{len(headers)} header fields, at most {max_fields} are taken", 431)
+    # RFC 9110 2.5: a higher minor version is read as the highest one known.
+    version = (1, 0) if minor == b"0" else (1, 1)
+    if target[:1] != b"/":
+        target, headers = origin_form(method, target, headers)
+    if b"#" in target:
+        raise ProtocolError("a fragment (#) in the request target never leaves a client")
+    fields = dict(headers)
+    if len(fields) < len(headers):
+        fields = join_fields(headers)
+    check_host(fields.get(b"host"), version)
+    return Request(method, target, version, headers, fields)
+
+
+def bad_head(head: bytes) -> ProtocolError:
+    """Find the first line of `head` that broke the grammar, and name the fault."""
+    if BARE_LF.search(head):
+        # RFC 9112 2.2 lets a server accept it; then it and its proxy count lines differently.
+        return ProtocolError("a line ends in LF alone, CR LF is needed")
+    first, *lines = head.split(b"\r\n")
+    if not re.fullmatch(rb"%b [!-~]+ HTTP/[0-9]\.[0-9]" % TOKEN, first):
+        return ProtocolError(f"bad request line {first[:80]!r}: need METHOD SP TARGET SP HTTP/1.1")
+    for line in lines:
+        name, colon, _ = line.partition(b":")
+        if line[:1] in (b" ", b"\t"):
+            return ProtocolError(f"folded header line {line[:80]!r} (RFC 9112 5.2)")
+        if colon and name != name.rstrip(b" \t"):
+            # RFC 9112 5.1: space before the colon once let one server see a header
+            # another did not (request smuggling), so it is an error, never trimmed.
+            return ProtocolError(f"space before the colon in {line[:80]!r} (RFC 9112 5.1)")
+        if line and not FIELD.fullmatch(line + b"\r\n"):
+            return ProtocolError(f"bad header line {line[:80]!r}")
+    return ProtocolError("a control character stands in a header value")
+
+
+def join_fields(headers: Headers) -> dict[bytes, bytes]:
+    """Return each name once; several values are joined as RFC 9110 5.3 and RFC 6265 5.4 say."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in headers:
+        joint = b"; " if name == b"cookie" else b", "
+        fields[name] = fields[name] + joint + value if name in fields else value
+    return fields
+
+
+def members(request: Request, name: bytes) -> list[bytes]:
+    """Return the members of a comma-separated field, in lower case (RFC 9110 5.6.1)."""
+    value = request.fields.get(name)
+    return [member.strip(b" \t") for member in value.lower().split(b",")] if value else []
+
+
+def check_host(host: bytes | None, version: tuple[int, int]) -> None:
+    """Insist on one valid Host in HTTP/1.1, at most one in 1.0 (RFC 9112 3.2)."""
+    if host is None:
+        if version >= (1, 1):
+            raise ProtocolError("there is no Host field (RFC 9112 3.2)")
+    elif not HOST.fullmatch(host):  # two fields, joined by ", ", are no host either
+        raise ProtocolError(f"bad Host {host[:80]!r}: exactly one name or address is needed")
+
+
+def origin_form(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
+    """Turn the other three target forms (RFC 9112 3.2) into a path, or "*", and right headers."""
+    if method == b"CONNECT":
+        raise ProtocolError("CONNECT asks for a tunnel, this is an origin server", 501)
+    if target == b"*" and method == b"OPTIONS":
+        return target, headers
+    absolute = ABSOLUTE.fullmatch(target)
+    if absolute is None or not HOST.fullmatch(absolute[1]):
+        raise ProtocolError(f"bad request target {target[:80]!r}")
+    # RFC 9112 3.2.2: the target's host replaces what the Host field says.
+    others = [field for field in headers if field[0] != b"host"]
+    path = absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
+    return path, [(b"host", absolute[1]), *others]
+
+
+def request_framing(request: Request) -> Framing:
+    """Return the body's length in bytes, or "chunked" (RFC 9112 6.3); raise ProtocolError."""
+    length = request.fields.get(b"content-length")
+    if b"transfer-encoding" in request.fields:
+        if length is not None:
+            # RFC 9112 6.1 and 6.3: allowed to a lenient server, and the classic smuggling form.
+            raise ProtocolError("both Transfer-Encoding and Content-Length")
+        check_codings(request)
+        return "chunked"
+    if length is None:
+        return 0
+    # A sign, a space, a list or a second field: each has been read in two ways by two servers.
+    if not re.fullmatch(rb"[0-9]{1,18}", length):
+        raise ProtocolError(f"bad Content-Length {length[:80]!r}")
+    return int(length)
+
+
+def check_codings(request: Request) -> None:
+    """Accept the one transfer coding known here, chunked; raise ProtocolError on all others."""
+    codings = members(request, b"transfer-encoding")
+    if request.version < (1, 1):
+        raise ProtocolError("Transfer-Encoding in HTTP/1.0 (RFC 9112 6.1)")
+    if not codings or codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
+        raise ProtocolError(f"Transfer-Encoding must end in one chunked, got {codings!r}")
+    if len(codings) > 1:
+        raise ProtocolError(f"transfer coding {codings[0]!r} is not known here", 501)
+
+
+def wants_continue(request: Request) -> bool:
+    """Tell whether the client waits for 100 Continue (RFC 9110 10.1.1); raise on others (417)."""
+    expects = members(request, b"expect")
+    if not expects or request.version < (1, 1):
+        return False
+    if expects != [b"100-continue"]:
+        raise ProtocolError(f"cannot meet the expectation {expects[0][:80]!r}", 417)
+    return True
+
+
+def wants_keep_alive(request: Request) -> bool:
+    """Tell whether the client lets the connection live on (RFC 9112 9.3)."""
+    options = members(request, b"connection")
+    if request.version >= (1, 1):
+        return b"close" not in options
+    return b"keep-alive" in options and b"close" not in options
