@@ -1,0 +1,184 @@
+"""What was recorded, to be asked, listed and drawn.
+
+Rule 1  Processes and threads are numbered in the order they first appear, and text holds no time
+        unless it is asked for: the same experiment prints the same table at each run.
+Rule 2  What is not known is not drawn: without a watched app there is no lane for it.
+
+The lane of a worker is the process in which the app was called. Bytes are drawn to that worker,
+for with pre-forked servers it is the worker that holds the connection; a master process that
+only watches never appears, because nothing of the request passes it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import httpx
+
+from coursekit.flow import mermaid
+from coursekit.flow.order import build
+from coursekit.flow.steps import Call, Exchange, Step, count_of
+from coursekit.flow.tap import Wire
+from coursekit.live import wire
+
+CLOSED = "this trace is closed: send inside `with record(server) as trace:`"
+
+Lane = tuple[str, int, int]  # role, process (0: not known), thread (0: not told apart)
+
+
+class Trace:
+    """Hold a recording: `steps` in causal order, `events` as they were noted, `exchanges`."""
+
+    def __init__(self, name: str = "server", *, workers: bool = False, apart: bool = True,
+                 wires: Iterable[Wire] = (), notes: Iterable[dict[str, Any]] = ()) -> None:
+        self.name = name
+        self.workers = workers
+        self.apart = apart  # False: all processes and threads in one lane
+        self.steps: list[Step] = []
+        self.exchanges: list[Exchange] = []
+        self.calls: list[Call] = []
+        self.wires: list[Wire] = []
+        self.notes: list[dict[str, Any]] = []
+        self.load(wires, notes)
+        self.address: tuple[str, int] | None = None  # of the tap, while it records
+        self._client: httpx.Client | None = None
+
+    def open(self, address: tuple[str, int], client: httpx.Client) -> None:
+        """Send through the tap at `address` from now on."""
+        self.address, self._client = address, client
+
+    def close(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]]) -> None:
+        """Send no more, and take what was recorded."""
+        self.address = self._client = None
+        self.load(wires, notes)
+
+    def load(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]]) -> None:
+        """Take these notes in place of those held."""
+        self.wires, self.notes = list(wires), list(notes)
+        self.steps, self.exchanges, self.calls = build(self.wires, self.notes)
+
+    def request(self, method: str, path: str = "/", **options: Any) -> httpx.Response:
+        """Send any request; options are those of httpx. Connections are kept and used again."""
+        if self._client is None:
+            raise RuntimeError(CLOSED)
+        return self._client.request(method, path, **options)
+
+    def get(self, path: str = "/", **options: Any) -> httpx.Response:
+        """Send a GET, see request()."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str = "/", **options: Any) -> httpx.Response:
+        """Send a POST, see request()."""
+        return self.request("POST", path, **options)
+
+    def send(self, *pieces: bytes, **options: Any) -> wire.Exchange:
+        """Send raw bytes on a connection of their own; see coursekit.live.wire.send."""
+        if self.address is None:
+            raise RuntimeError(CLOSED)
+        return wire.send(self.address, *pieces, **options)
+
+    @property
+    def events(self) -> list[Wire | dict[str, Any]]:
+        """Return the notes of the wire and of the app, as they were made, in order of time."""
+        return sorted([*self.wires, *self.notes],
+                      key=lambda e: e.time if isinstance(e, Wire) else int(e["time"]))
+
+    @property
+    def start(self) -> int:
+        """Return the time of the first step in ns."""
+        return min((step.time for step in self.steps), default=0)
+
+    def lane(self, step: Step, role: str) -> Lane:
+        """Return the lane in which a step has its `role` ("client", "server", "app")."""
+        if role == "client":
+            return "client", 0, 0
+        call = step.call or self._call_on(step.connection)
+        if call is None or not self.apart:
+            return role, 0, 0
+        process = self._processes().index(call.pid) + 1
+        if role == "server":
+            return "server", process, 0
+        return "app", process, self._threads(call.pid).index(call.thread) + 1
+
+    def lanes(self) -> list[Lane]:
+        """Return all lanes, from the client to the last app."""
+        found = {self.lane(step, role) for step in self.steps
+                 for role in (step.source, step.target)}
+        ranks = {"client": 0, "server": 1, "app": 2}
+        return sorted(found, key=lambda lane: (lane[0] != "client", lane[1], ranks[lane[0]], lane))
+
+    def label(self, lane: Lane) -> str:
+        """Return a lane's title: "client", "worker 1", "app, thread 2"."""
+        role, process, thread = lane
+        if role == "client":
+            return "client"
+        many = bool(process) and (self.workers or len(self._processes()) > 1)
+        if role == "server":
+            return f"worker {process}" if many else self.name
+        where = f"app in worker {process}" if many else "app"
+        several = bool(thread) and len(self._threads(self._processes()[process - 1])) > 1
+        return f"{where}, thread {thread}" if several else where
+
+    def table(self, *, times: bool = False) -> str:
+        """Return the steps as text, one line each; with times in ms since the first step."""
+        rows = [self._row(number, step, times) for number, step in enumerate(self.steps, 1)]
+        return columns(rows) + "".join(f"\n{line}" for line in self.remarks())
+
+    def mermaid(self) -> str:
+        """Return the steps as a mermaid sequence diagram, with a title and a description."""
+        return mermaid.diagram(self)
+
+    def summary(self) -> str:
+        """Return one sentence: who took part, and what was asked and answered."""
+        parties = ", ".join(map(self.label, self.lanes()))
+        return f"{count_of(len(self.steps), 'step')} between {parties}."
+
+    def title(self) -> str:
+        """Return the requests and what came back: "GET /hello: 200"."""
+        told = []
+        for each in self.exchanges:
+            heads = [step for step in each.response if step.kind == "head"]
+            request = f"{each.method} {each.target}".strip() or "bytes that are no request"
+            told.append(f"{request}: {heads[-1].label.split(' ')[1] if heads else 'no answer'}")
+        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        return (", ".join(told[:3]) or "nothing was sent") + more
+
+    def _row(self, number: int, step: Step, times: bool) -> list[str]:
+        source = self.label(self.lane(step, step.source))
+        target = self.label(self.lane(step, step.target))
+        many = len({wire.connection for wire in self.wires}) > 1
+        where = f"connection {step.connection or '?'}" if many else ""
+        time = f"{self.milliseconds(step):9.2f} ms" if times else ""
+        return [f"{number:3}", time, f"{source} -> {target}", step.label, step.note, where]
+
+    def milliseconds(self, step: Step) -> float:
+        """Return the time of a step in ms since the first one."""
+        return (step.time - self.start) / 1e6
+
+    def remarks(self) -> list[str]:
+        """Say what could not be known."""
+        lost = sum(call.exchange is None for call in self.calls)
+        remarks = [f"{lost} of {len(self.calls)} calls: not known which request they answer"]
+        return remarks if lost else []
+
+    def _processes(self) -> list[int]:
+        return list(dict.fromkeys(call.pid for call in self.calls))
+
+    def _threads(self, pid: int) -> list[int]:
+        return list(dict.fromkeys(call.thread for call in self.calls if call.pid == pid))
+
+    def _call_on(self, connection: int) -> Call | None:
+        known = [call for call in self.calls if call.connection == connection]
+        # One process served everything: then it served this connection too.
+        return known[0] if known else self.calls[0] if len(self._processes()) == 1 else None
+
+    def __repr__(self) -> str:
+        return self.table()
+
+
+def columns(rows: list[list[str]]) -> str:
+    """Return rows as aligned text without trailing blanks; empty columns are left out."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width)
+             for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
