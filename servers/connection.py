@@ -1,0 +1,317 @@
+"""One client's connection: bytes come in, requests are answered in order, the end is clean.
+
+Rule 1  The socket never blocks: where a wait is needed, `wait` stands there, with its limit.
+Rule 2  One thread at a time serves a connection; who and when is up to `workers`.
+Rule 3  A connection is closed so that the peer reads the answer first (RFC 9112 9.6).
+Left out: TLS (a proxy ends it), a spool file for slow readers of long streams (waitress).
+"""
+
+import io
+import logging
+import select
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import NamedTuple
+from wsgiref.types import WSGIApplication
+
+from servers.head import ProtocolError, Request, wants_continue
+from servers.http11 import END, LIMITS, Data, Limits, Reader, encode_head
+from servers.wsgi import BodyInput, Environ, StartResponse, environ_for, run_app
+
+LOG = logging.getLogger("servers")
+EARLY_BODY = 64 * 1024  # a body up to this size is read before a thread is spent on it
+UNSENT = 256 * 1024  # what may wait for a slow reader before the app has to wait too
+RECV = 64 * 1024
+
+
+class Disconnected(ConnectionError):
+    """Say that the peer has left, or does not read: nobody is there to be answered."""
+
+
+class Times(NamedTuple):
+    """Bound every wait, in seconds. Precedents: nginx 60 and 75, Gunicorn 30 for the stop."""
+
+    head: float = 10.0  # from a head's first byte to its last; then 408
+    idle: float = 75.0  # between two requests; then the connection is closed
+    io: float = 30.0  # for the next piece of a body, in or out; then it is broken off
+    linger: float = 2.0  # for the peer to read a last answer
+    stop: float = 30.0  # for the requests in flight when the server stops
+
+
+TIMES = Times()
+
+
+@dataclass(slots=True)
+class Service:
+    """Hold what all connections of one server share."""
+
+    app: WSGIApplication
+    base: Environ
+    limits: Limits = LIMITS
+    times: Times = TIMES
+    log: logging.Logger = LOG
+    stopping: bool = False  # each answer from now on says Connection: close
+
+
+def date_field() -> bytes:
+    """Return the Date field line of this second (RFC 9110 6.6.1)."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
+    return _date[1]
+
+
+_date = 0, b""
+
+
+def error_answer(status: int, message: str) -> bytes:
+    """Return a whole answer that says what went wrong and closes the connection."""
+    reason = HTTPStatus(status).phrase
+    body = f"{status} {reason}: {message}\n".encode()
+    head = encode_head(
+        f"{status} {reason}".encode(),
+        [
+            (b"Content-Type", b"text/plain; charset=utf-8"),
+            (b"Content-Length", b"%d" % len(body)),
+            (b"Connection", b"close"),
+        ],
+    )
+    return head[:-2] + date_field() + b"\r\n" + body
+
+
+def wait(sock: socket.socket, event: int, seconds: float) -> None:
+    """Wait until `sock` is ready for select.POLLIN or POLLOUT; raise Disconnected if too late."""
+    poll = select.poll()
+    poll.register(sock, event)
+    if not poll.poll(seconds * 1000):
+        raise Disconnected(f"the peer did nothing for {seconds} seconds")
+
+
+class Connection:
+    """Serve one client. The socket never blocks: where a wait is needed, `wait` stands there."""
+
+    __slots__ = ("busy", "closed", "complete", "deadline", "early", "expects", "last", "peer",
+                 "reader", "request", "service", "size", "sock", "unsent", "watched")  # fmt: skip
+
+    def __init__(self, sock: socket.socket, peer: tuple[str, int], service: Service) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock, self.peer, self.service = sock, peer, service
+        self.reader = Reader(service.limits)
+        self.deadline = time.monotonic() + service.times.head
+        self.unsent = b""  # what the peer has not taken yet
+        self.busy = False  # a thread serves it
+        self.last = False  # the last answer is out: read and drop until the peer closes
+        self.watched = 0  # the event that the pool's selector waits for
+        self.closed = False  # nothing more to do: the driver closes the socket
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the request that was answered."""
+        self.request: Request | None = None
+        self.expects = False  # the client waits for 100 Continue
+        self.early: list[bytes] = []  # pieces of the body read before the app is called
+        self.size = 0  # of these, in bytes
+        self.complete = False  # the request's END has been read
+
+    def idle(self) -> bool:
+        return self.request is None and not self.reader.rest() and not self.unsent
+
+    # --- in ---
+
+    def receive(self) -> None:
+        """Feed the reader what has arrived; raise Disconnected."""
+        try:
+            self.reader.feed(self.sock.recv(RECV))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise Disconnected(str(error)) from error
+
+    def advance(self) -> bool:
+        """Read events until the app can be called; False if more bytes are needed."""
+        while not (self.complete or self.expects or self.size >= EARLY_BODY):
+            event = self.reader.next_event()
+            if event is None:
+                return False
+            if isinstance(event, Request):
+                self.request = event
+                self.expects = wants_continue(event)
+            elif isinstance(event, Data):
+                self.early.append(event.body)
+                self.size += len(event.body)
+            elif event is END:
+                self.complete = True
+            else:
+                raise Disconnected("the peer closed an idle connection")
+        return True
+
+    def more(self) -> bytes:
+        """Return the body's next piece, b"" at its end; wait for it if need be."""
+        if self.early:
+            return self.early.pop(0)
+        while not self.complete:
+            event = self.reader.next_event()
+            if isinstance(event, Data):
+                return event.body
+            if event is END:
+                self.complete = True
+            elif self.expects:
+                self.expects = False
+                self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            else:
+                wait(self.sock, select.POLLIN, self.service.times.io)
+                self.receive()
+        return b""
+
+    # --- out ---
+
+    def send(self, data: bytes) -> None:
+        """Send; keep up to UNSENT bytes that the peer does not take yet; raise Disconnected."""
+        if self.unsent:
+            data = self.unsent + data
+        sent = self.send_some(data)
+        self.unsent = b""
+        if sent < len(data):
+            rest = memoryview(data)[sent:]
+            while len(rest) > UNSENT:
+                wait(self.sock, select.POLLOUT, self.service.times.io)
+                rest = rest[self.send_some(rest) :]
+            self.unsent = bytes(rest)
+
+    def send_some(self, data: bytes | memoryview) -> int:
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise Disconnected(str(error)) from error
+
+    # --- one request ---
+
+    def answer(self) -> None:
+        """Call the app for the request that is there, and decide how the connection goes on."""
+        request, service = self.request, self.service
+        assert request is not None
+        response = StartResponse(request, self.send, date_field, not service.stopping)
+        body: io.BufferedIOBase
+        if self.complete:
+            body = io.BytesIO(b"".join(self.early))
+        else:
+            body = io.BufferedReader(BodyInput(self.more))
+        try:
+            run_app(service.app, environ_for(request, service.base, self.peer, body), response)
+        except (Disconnected, ProtocolError):
+            if response.sent:
+                return self.close()
+            raise
+        except (Exception, SystemExit) as error:  # SystemExit: sys.exit() in an app ends no server
+            target = request.target.decode("latin-1")
+            service.log.error("the app failed on %s: %s", target, error, exc_info=error)
+            return self.cut(response)
+        if not response.keep_alive or not self.complete:
+            return self.leave()
+        self.reset()
+        self.deadline = time.monotonic() + service.times.idle
+
+    def cut(self, response: StartResponse) -> None:
+        """End an answer that failed: a 500 if nothing was sent, else a visible break."""
+        if not response.sent:
+            return self.refuse(500, "the application failed; the server's log says how")
+        if not response.chunked and response.left is None and not response.bodiless:
+            # Here the body ends where the connection does: only a reset looks unlike an end.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def refuse(self, status: int, message: str) -> None:
+        self.send(error_answer(status, message))
+        self.leave()
+
+    def leave(self) -> None:
+        """Close, but let the peer read the last answer first.
+
+        RFC 9112 9.6: to close while the peer still sends makes the kernel answer with a
+        reset, which can destroy the answer on its way.
+        """
+        if self.complete and not self.reader.rest() and not self.unsent:
+            return self.close()
+        self.last = True
+        self.deadline = time.monotonic() + self.service.times.linger
+        if not self.unsent:
+            self.half_close()
+
+    def half_close(self) -> None:
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:  # the peer was faster
+            self.close()
+
+    def close(self) -> None:
+        self.closed = True
+
+    # --- what a driver calls: the socket is ready, or the time is up ---
+
+    def ready(self) -> bool:
+        """Read and write what is possible without waiting; True if the app can be called."""
+        try:
+            if self.unsent:
+                self.send(b"")
+                if self.last and not self.unsent:
+                    self.half_close()
+            elif self.last:
+                if not self.sock.recv(RECV):
+                    self.close()
+            else:
+                self.receive()
+                return self.advance()
+        except BlockingIOError:
+            pass
+        except (ProtocolError, OSError) as error:
+            self.fail(error)
+        return False
+
+    def serve(self) -> None:
+        """Answer the request that is there, and those pipelined behind it, in order."""
+        try:
+            self.answer()
+            while not (self.closed or self.last or self.unsent) and self.advance():
+                self.answer()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        try:
+            if isinstance(error, ProtocolError):
+                return self.refuse(error.status, str(error))
+            if not isinstance(error, OSError):
+                self.service.log.critical("a bug in the server: %s", error, exc_info=error)
+                return self.refuse(500, "the server failed; its log says how")
+        except OSError:
+            pass
+        self.close()
+
+    def expire(self) -> None:
+        """Do what is right when the deadline has passed: 408 to a slow head, else just close."""
+        if self.last or self.unsent or self.idle():
+            return self.close()
+        self.fail(ProtocolError("the request took too long to arrive", 408))
+
+
+def one_connection(sock: socket.socket, peer: tuple[str, int], service: Service) -> None:
+    """Serve one connection to its end, and nothing else meanwhile."""
+    with sock:
+        connection = Connection(sock, peer, service)
+        while not connection.closed:
+            event = select.POLLOUT if connection.unsent else select.POLLIN
+            try:
+                wait(sock, event, connection.deadline - time.monotonic())
+            except Disconnected:
+                connection.expire()
+            else:
+                if connection.ready():
+                    connection.serve()
