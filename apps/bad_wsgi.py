@@ -7,7 +7,7 @@ streams that were closed. "Right" says what a server owes its client and its log
 
 import sys
 
-PLAIN = [("Content-Type", "text/plain")]
+PLAIN = ("Content-Type", "text/plain")  # put into a new list each time: a server may change the list
 CLOSED = []
 
 
@@ -16,25 +16,25 @@ CLOSED = []
 
 def text_body(environ, start_response):
     """Return text instead of bytes. Right: 500."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return ["text, not bytes\n"]
 
 
 def bare_text(environ, start_response):
     """Return a str, which is an iterable of one-letter strings. Right: 500."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return "text, not a list\n"
 
 
 def bare_bytes(environ, start_response):
     """Return bytes, which are an iterable of numbers. Right: 500."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return b"bytes, not a list\n"
 
 
 def nothing(environ, start_response):
     """Return None, as a function without `return` does. Right: 500."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
 
 
 # --- start_response is called wrongly -------------------------------------------------
@@ -47,8 +47,8 @@ def silent(environ, start_response):
 
 def twice(environ, start_response):
     """Call start_response twice without exc_info. Right: 500."""
-    start_response("200 OK", PLAIN)
-    start_response("404 Not Found", PLAIN)
+    start_response("200 OK", [PLAIN])
+    start_response("404 Not Found", [PLAIN])
     return [b"which of the two?\n"]
 
 
@@ -66,7 +66,7 @@ def bytes_headers(environ, start_response):
 
 def number_status(environ, start_response):
     """Give the status as a number. Right: 500."""
-    start_response(200, PLAIN)
+    start_response(200, [PLAIN])
     return [b"a status without a reason\n"]
 
 
@@ -75,19 +75,19 @@ def number_status(environ, start_response):
 
 def split_header(environ, start_response):
     """Put a line end into a header, so that a second header appears. Right: 500."""
-    start_response("200 OK", [*PLAIN, ("X-Name", "visitor\r\nX-Admin: yes")])
+    start_response("200 OK", [PLAIN, ("X-Name", "visitor\r\nX-Admin: yes")])
     return [b"one header became two\n"]
 
 
 def split_status(environ, start_response):
     """Put a line end into the status. Right: 500."""
-    start_response("200 OK\r\nX-Admin: yes", PLAIN)
+    start_response("200 OK\r\nX-Admin: yes", [PLAIN])
     return [b"the status became a header\n"]
 
 
 def hop_by_hop(environ, start_response):
     """Send Connection: close, though the connection is the server's own. Right: 500."""
-    start_response("200 OK", [*PLAIN, ("Connection", "close"), ("Content-Length", "3")])
+    start_response("200 OK", [PLAIN, ("Connection", "close"), ("Content-Length", "3")])
     return [b"ok\n"]
 
 
@@ -96,13 +96,13 @@ def hop_by_hop(environ, start_response):
 
 def too_short(environ, start_response):
     """Promise 10 bytes and send 5. Right: close, so that the client sees the gap."""
-    start_response("200 OK", [*PLAIN, ("Content-Length", "10")])
+    start_response("200 OK", [PLAIN, ("Content-Length", "10")])
     return [b"five\n"]
 
 
 def too_long(environ, start_response):
     """Promise 2 bytes and send 5. Right: never send more than 2."""
-    start_response("200 OK", [*PLAIN, ("Content-Length", "2")])
+    start_response("200 OK", [PLAIN, ("Content-Length", "2")])
     return [b"five\n"]
 
 
@@ -116,32 +116,32 @@ def raises(environ, start_response):
 
 def raises_before(environ, start_response):
     """Raise after start_response and before the first byte. Right: 500."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     raise RuntimeError("on purpose: before the first byte")
     yield b""
 
 
 def raises_after(environ, start_response):
     """Raise after the first bytes. Right: an answer that is visibly cut off."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     yield b"the first half, "
     raise RuntimeError("on purpose: after the first bytes")
 
 
 def replaces_after(environ, start_response):
     """Try to replace the head, with exc_info, after the first bytes. Right: visibly cut off."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     yield b"the first half, "
     try:
         raise RuntimeError("on purpose: after the first bytes")
     except RuntimeError:
-        start_response("500 Internal Server Error", PLAIN, sys.exc_info())
+        start_response("500 Internal Server Error", [PLAIN], sys.exc_info())
     yield b"and an apology that must not follow\n"
 
 
 def exits(environ, start_response):
     """Raise SystemExit, which is not an Exception. Right: 500, and the server lives on."""
-    raise SystemExit(3)
+    raise SystemExit("on purpose: this app wants to end the process")
 
 
 # --- the end --------------------------------------------------------------------------
@@ -155,13 +155,13 @@ def raises_in_close(environ, start_response):
             CLOSED.append("raises_in_close")
             raise RuntimeError("on purpose: in close()")
 
-    start_response("200 OK", [*PLAIN, ("Content-Length", "3")])
+    start_response("200 OK", [PLAIN, ("Content-Length", "3")])
     return Body([b"ok\n"])
 
 
 def endless(environ, start_response):
     """Never stop sending. Right: close() is called when the client has left."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     try:
         while True:
             yield b"more and more and more\n" * 1000
@@ -189,5 +189,5 @@ def app(environ, start_response):
     lines = [f"/{each}  {APPS[each].__doc__}" for each in APPS]
     body = "\n".join([*lines, ""]) if not name else " ".join(CLOSED)
     body = body.encode("utf-8")
-    start_response("200 OK", [*PLAIN, ("Content-Length", str(len(body)))])
+    start_response("200 OK", [PLAIN, ("Content-Length", str(len(body)))])
     return [body]

@@ -1,9 +1,13 @@
 """All small apps behind one address: the first part of the path chooses.
 
 /echo/any/path   /environ   /stream/?n=3   /work/sleep?0.2   /bad/twice   /odd/writes   /
+
+/validated/... is /echo/... under the standard library's referee, which raises AssertionError when
+the server or the app breaks a rule of PEP 3333.
 """
 
 from wsgiref.util import shift_path_info
+from wsgiref.validate import validator
 
 from apps import bad_wsgi, echo_wsgi, environ_wsgi, hello_wsgi, odd_wsgi, stream_wsgi, work_wsgi
 
@@ -14,6 +18,7 @@ APPS = {
     "work": work_wsgi.app,
     "bad": bad_wsgi.app,
     "odd": odd_wsgi.app,
+    "validated": validator(echo_wsgi.app),
 }
 
 

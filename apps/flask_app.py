@@ -6,7 +6,7 @@ Neither knows which server runs it.
 
 import hashlib
 
-from flask import Blueprint, Flask, Response, redirect, request, session, url_for
+from flask import Blueprint, Flask, Response, redirect, request, session
 from werkzeug.debug import DebuggedApplication
 
 from apps.page import PAGE, SECRET, three_lines
@@ -62,7 +62,7 @@ def visits():
 @site.get("/old")
 def old():
     """Send the visitor on to the new address."""
-    return redirect(url_for("site.new"))
+    return redirect("new")
 
 
 @site.get("/new")

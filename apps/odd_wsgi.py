@@ -8,13 +8,13 @@ often close() was called on the answer of /counted.
 import io
 import sys
 
-PLAIN = [("Content-Type", "text/plain")]
+PLAIN = ("Content-Type", "text/plain")  # put into a new list each time: a server may change the list
 CLOSED = []
 
 
 def writes(environ, start_response):
     """Use write(), the old way to send; what is returned follows it."""
-    write = start_response("200 OK", PLAIN)
+    write = start_response("200 OK", [PLAIN])
     write(b"written, ")
     write(b"written again, ")
     return [b"and returned\n"]
@@ -22,8 +22,8 @@ def writes(environ, start_response):
 
 def late_start(environ, start_response):
     """Call start_response when the server asks for the first bytes, not before."""
-    yield b""  # empty strings do not start the answer
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
+    yield b""  # an empty string does not send the head yet
     yield b"late, "
     yield b""
     yield b"but in time\n"
@@ -31,17 +31,17 @@ def late_start(environ, start_response):
 
 def changes_its_mind(environ, start_response):
     """Replace the head, with exc_info, while nothing has been sent."""
-    start_response("200 OK", [*PLAIN, ("X-First", "yes")])
+    start_response("200 OK", [PLAIN, ("X-First", "yes")])
     try:
         raise RuntimeError("on purpose: this page could not be made")
     except RuntimeError:
-        start_response("503 Service Unavailable", [*PLAIN, ("X-Second", "yes")], sys.exc_info())
+        start_response("503 Service Unavailable", [PLAIN, ("X-Second", "yes")], sys.exc_info())
     return [b"the second head won\n"]
 
 
 def no_length(environ, start_response):
     """Leave the length to the server, which can count a list with one element."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return [b"sixteen letters\n"]
 
 
@@ -53,13 +53,13 @@ def no_list(environ, start_response):
             yield b"one, "
             yield b"two\n"
 
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return Body()
 
 
 def empty(environ, start_response):
     """Answer 200 with no body at all: an empty list is an iterable too."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return []
 
 
@@ -72,7 +72,7 @@ def no_content(environ, start_response):
 def same_name(environ, start_response):
     """Send two cookies: two headers with one name must stay two."""
     cookies = [("Set-Cookie", "first=1"), ("Set-Cookie", "second=2")]
-    start_response("200 OK", [*PLAIN, *cookies])
+    start_response("200 OK", [PLAIN, *cookies])
     return [b"two cookies\n"]
 
 
@@ -84,7 +84,7 @@ def binary(environ, start_response):
 
 def latin_header(environ, start_response):
     """Send a header with a letter above ASCII: WSGI headers are latin-1."""
-    start_response("200 OK", [*PLAIN, ("X-Name", "Zoë")])
+    start_response("200 OK", [PLAIN, ("X-Name", "Zoë")])
     return [b"look at the head\n"]
 
 
@@ -92,28 +92,28 @@ def reads_lines(environ, start_response):
     """Read the body with readline, then iteration, then readlines, then read at the end."""
     stream = environ["wsgi.input"]
     lines = [stream.readline()]
-    lines += [line for line, _ in zip(stream, range(1), strict=False)]
+    lines += [line for _, line in zip(range(1), stream, strict=False)]
     lines += [*stream.readlines(), stream.read()]
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return [b"|".join(lines)]
 
 
 def reads_all(environ, start_response):
     """Read without a number: the server ends the stream where the body ends (PEP 3333)."""
     body = environ["wsgi.input"].read()
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return [b"%d bytes\n" % len(body)]
 
 
 def reads_nothing(environ, start_response):
     """Ignore the body of the request; the next request must be read as one all the same."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return [b"I did not look\n"]
 
 
 def file(environ, start_response):
     """Return a file through wsgi.file_wrapper, where the server offers it."""
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     content = io.BytesIO(b"from a file\n" * 1000)
     if "wsgi.file_wrapper" in environ:
         return environ["wsgi.file_wrapper"](content, 512)
@@ -127,7 +127,7 @@ def counted(environ, start_response):
         def close(self):
             CLOSED.append("counted")
 
-    start_response("200 OK", PLAIN)
+    start_response("200 OK", [PLAIN])
     return Body([b"closed at ", b"the end\n"])
 
 
@@ -147,5 +147,5 @@ def app(environ, start_response):
         return APPS[name](environ, start_response)
     lines = [f"/{each}  {APPS[each].__doc__}" for each in APPS]
     body = ("\n".join([*lines, ""]) if not name else f"{len(CLOSED)}").encode("utf-8")
-    start_response("200 OK", [*PLAIN, ("Content-Length", str(len(body)))])
+    start_response("200 OK", [PLAIN, ("Content-Length", str(len(body)))])
     return [body]

@@ -77,7 +77,9 @@ def load(spec: str) -> Callable[..., Any]:
 def open_listener(options: argparse.Namespace) -> socket.socket:
     try:
         if options.fd is not None:
-            return socket.socket(fileno=options.fd)
+            listener = socket.socket(fileno=options.fd)
+            listener.listen(1024)  # the parent may have bound it only; twice does no harm
+            return listener
         return workers.listen(options.host, options.port)
     except OSError as error:
         place = (

@@ -192,7 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     workloads = [w for w in WORKLOADS if w.name in chosen]
     results = measure(
         args.servers, workloads, own=args.own, threads=args.threads,
-        rounds=args.rounds or (3 if args.quick else 5), seconds=args.seconds or 1 + (not args.quick),
+        rounds=args.rounds or (3 if args.quick else 5),
+        seconds=args.seconds or (1 if args.quick else 2),
         say=lambda line: print(f"\r{line:60}", end="", file=sys.stderr, flush=True),
     )  # fmt: skip
     print("\r" + " " * 60, end="\r", file=sys.stderr)

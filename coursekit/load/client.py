@@ -29,7 +29,8 @@ class NotThere(Exception):
 
 def unchunk(data: bytes) -> bytes:
     """Return the body that the chunks in `data` carry; raise NotThere while the last is missing."""
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while True:
         line_end = data.find(b"\r\n", at)
         if line_end < 0:

@@ -1,9 +1,9 @@
 """Drive one running server with one workload, and say what each side spent on it.
 
 The load generator is a process of its own (wrk where it is installed, else
-`coursekit.load.client`), on a core of its own where the system can pin processes, so that its CPU time is never mistaken for
-the server's. Neither wrk nor the client is trusted alone: an own request before and after compares
-the body byte by byte, and wrk's byte count has to fit that answer's size.
+`coursekit.load.client`), on a core of its own where the system can pin processes, so that its CPU
+time is never mistaken for the server's. Neither generator is trusted alone: an own request before
+and after compares the body byte by byte, and wrk's byte count has to fit that answer's size.
 """
 
 from __future__ import annotations

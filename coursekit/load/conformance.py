@@ -1,0 +1,138 @@
+"""Score a server: how many of the rows of HTTP/1.1 and PEP 3333 does it get right?
+
+    score("toy")                                        a number, and what went wrong
+    side_by_side("toy", "gunicorn", "waitress")         a table: one column each
+
+Every server serves `apps.every_wsgi:app` and is played the same rows over real connections. The
+rows are data: `rows_http.ROWS` and `rows_wsgi.ROWS`; a new row needs no code here. Two servers that
+get the same number need not have got the same rows right: read the table.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from coursekit.live import Server, live
+
+from . import rows_http, rows_wsgi
+from .rows import Address, Play, Row, Verdict
+
+APP = "apps.every_wsgi:app"
+ROWS: list[Row | Play] = [*rows_http.ROWS, *rows_wsgi.ROWS]
+# wsgiref has one thread and takes no number; the others may serve several requests at once.
+THREADS: dict[str, int] = {"toy": 4, "gunicorn": 4, "waitress": 4}
+
+
+@dataclass(frozen=True)
+class Score:
+    """Hold the verdicts on one server."""
+
+    name: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def passed(self) -> int:
+        """Return how many rows it got right."""
+        return sum(verdict.passed for verdict in self.verdicts)
+
+    @property
+    def total(self) -> int:
+        """Return how many rows there are."""
+        return len(self.verdicts)
+
+    @property
+    def failed(self) -> list[Verdict]:
+        """Return the verdicts on what it got wrong."""
+        return [verdict for verdict in self.verdicts if not verdict.passed]
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.passed} of {self.total}"]
+        for verdict in self.failed:
+            row = verdict.row
+            lines.append(f"  {row.name}: {verdict.came}; right: {row.right} ({row.clause})")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold several scores, to be shown side by side as text or in a notebook."""
+
+    scores: tuple[Score, ...]
+
+    def lines(self) -> list[list[str]]:
+        """Return the cells of the table: titles, a line for each row, the totals."""
+        found = [["row", *(score.name for score in self.scores), "right", "clause"]]
+        for verdicts in zip(*(score.verdicts for score in self.scores), strict=True):
+            row = verdicts[0].row
+            cells = [f"{'ok' if v.passed else 'x ' + v.came}" for v in verdicts]
+            found.append([row.name, *cells, row.right, row.clause])
+        totals = [f"{score.passed} of {score.total}" for score in self.scores]
+        return [*found, ["total", *totals, "", ""]]
+
+    def __str__(self) -> str:
+        lines = self.lines()
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        titles, *body, totals = self.lines()
+        head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in titles)
+        return (
+            "<table><caption>What each server does: ok, or x and what came instead</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(_tr, body))}</tbody>"
+            f"<tfoot>{_tr(totals)}</tfoot></table>"
+        )
+
+
+def _tr(line: Sequence[str]) -> str:
+    first, *rest = (html.escape(cell) for cell in line)
+    cells = "".join(
+        f"<td>{'<strong>' + cell + '</strong>' if cell.startswith('x ') else cell}</td>"
+        for cell in rest
+    )
+    return f'<tr><th scope="row">{first}</th>{cells}</tr>'
+
+
+def play(address: Address, rows: Sequence[Row | Play] = ROWS) -> tuple[Verdict, ...]:
+    """Play the rows against the server at `address`, which has to serve `APP`."""
+    return tuple(row.run(address) for row in rows)
+
+
+def score(server: str | Server, rows: Sequence[Row | Play] = ROWS) -> Score:
+    """Score a kind of server, which is started for it, or a Server that already serves `APP`."""
+    return side_by_side(server, rows=rows).scores[0]
+
+
+def side_by_side(*servers: str | Server, rows: Sequence[Row | Play] = ROWS) -> Table:
+    """Score several servers at the same time."""
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(_start(each)) if isinstance(each, str) else each for each in servers
+        ]
+        names = [each if isinstance(each, str) else each.kind for each in servers]
+        with ThreadPoolExecutor(len(running) or 1) as pool:
+            found = list(pool.map(lambda server: play(server.address, rows), running))
+    return Table(tuple(Score(name, verdicts) for name, verdicts in zip(names, found, strict=True)))
+
+
+def _start(kind: str) -> Server:
+    """Start a server as a child process: what goes wrong in it is a verdict, not an error here."""
+    if kind == "toy":
+        return live("toy", APP, process=True, threads=THREADS["toy"], errors="log")
+    return live(kind, APP, threads=THREADS.get(kind), errors="log")
+
+
+if __name__ == "__main__":
+    print(side_by_side(*(sys.argv[1:] or ["toy", "wsgiref", "gunicorn", "waitress"])))

@@ -1,0 +1,179 @@
+"""HTTP/1.1 as seen on the wire: the rows that need no more of WSGI than an app that answers."""
+
+from __future__ import annotations
+
+import socket
+
+from coursekit.live.wire import Connection, Exchange
+
+from .rows import (
+    PATIENCE,
+    Address,
+    Play,
+    Row,
+    ask,
+    body_has,
+    body_is,
+    describe,
+    get,
+    receive,
+    refused,
+    request,
+    statuses,
+)
+
+CHUNKED = "Transfer-Encoding: chunked"
+CHUNKS = b"2\r\nhi\r\n0\r\n\r\n"
+ECHO_HI = b"POST /\n2 bytes\n\nhi"
+HIDDEN = get("/echo/hidden")
+
+
+def framing(exchange: Exchange) -> str:
+    """Name what ends the first answer's body."""
+    answer = exchange.answers[0]
+    how = "length" if answer.header("Content-Length") else "close"
+    how = "chunked" if answer.header("Transfer-Encoding") else how
+    return how if answer.complete else f"{describe(exchange)}, {how}"
+
+
+def whole(exchange: Exchange) -> bool:
+    """Tell whether the stream arrived and its end could be told."""
+    return exchange.answer.complete and exchange.answer.body.count(b"\n") == 3
+
+
+def whole_1_0(exchange: Exchange) -> bool:
+    """Tell the same for HTTP/1.0, which knows no chunks."""
+    return whole(exchange) and not exchange.answer.header("Transfer-Encoding")
+
+
+def by_encoding_alone(exchange: Exchange) -> bool:
+    """Tell whether CL + TE was refused, or read by TE; and the rest was never a request."""
+    first, end = exchange.answers[0], exchange.end
+    right = first.status == 400 or (first.status == 200 and first.body == ECHO_HI)
+    return right and len(exchange.answers) == 1 and end in ("closed", "reset")
+
+
+def bodiless_head(exchange: Exchange) -> bool:
+    """Tell whether only the GET behind the HEAD brought a body."""
+    bodies = [(answer.status, bool(answer.body)) for answer in exchange.answers]
+    return bodies == [(200, False), (200, True)] and exchange.answers[1].complete
+
+
+def garbage(address: Address) -> str:
+    """Send what a TLS client sends to a plain port, then ask properly."""
+    exchange = ask(address, b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+    if ask(address, get("/")).status != 200:
+        return "does not survive"
+    return "yes" if any(400 <= a.status < 500 for a in exchange.answers) else describe(exchange)
+
+
+def empty_connection(address: Address) -> str:
+    """Connect and leave without a word."""
+    socket.create_connection(address, PATIENCE).close()
+    return "yes" if ask(address, get("/")).status == 200 else "does not survive"
+
+
+def keep_alive(address: Address) -> str:
+    """Ask twice over one connection, the second time after the first answer."""
+    with Connection(address, timeout=PATIENCE) as connection:
+        connection.send(get("/"))
+        first = connection.read()
+        if first.end != "open":
+            return "closes"
+        connection.send(get("/"))
+        return "yes" if len(connection.read(2).answers) == 2 else "closes"
+
+
+def idle_blocks_nobody(address: Address) -> str:
+    """Hold half a head open while another client asks."""
+    with Connection(address, timeout=PATIENCE) as slow:
+        slow.send(b"GET / HTTP/1.1\r\nHost:")
+        other = ask(address, get("/"))
+        return "yes" if other.answers and other.status == 200 else "waits"
+
+
+def overlap(address: Address) -> str:
+    """Send two requests that wait for each other inside the app."""
+    with Connection(address, timeout=2) as one, Connection(address, timeout=2) as two:
+        one.send(get("/work/meet?2"))
+        two.send(get("/work/meet?2"))
+        both = {one.read().status, two.read().status}
+    return "yes" if both == {200} else "one at a time"
+
+
+def first_chunk_at_once(address: Address) -> str:
+    """Ask for two chunks with a pause between, and look at what arrives first."""
+    with socket.create_connection(address, PATIENCE) as sock:
+        sock.sendall(get("/stream/?n=2&pause=0.3"))
+        early = receive(sock, b"0 ....")
+    return "yes" if b"1 ...." not in early else "all at the end"
+
+
+def continue_100(address: Address) -> str:
+    """Announce a body and send it when the server says so."""
+    announce = request("POST /echo/", "Content-Length: 2", "Expect: 100-continue")
+    with socket.create_connection(address, PATIENCE) as sock:
+        sock.sendall(announce)
+        receive(sock, b"HTTP/1.1 100 Continue\r\n\r\n")
+        sock.sendall(b"hi")
+        receive(sock, ECHO_HI)
+    return "yes"
+
+
+BIG = bytes(range(256)) * 400
+
+ROWS: list[Row | Play] = [
+    Row("GET", (get("/"),), "200", "RFC 9110 9.3.1", body_is(b"Hello from WSGI\n")),
+    Row("head byte by byte", tuple(bytes([b]) for b in get("/")), "200", "RFC 9112 2.2",
+        statuses(200)),
+    Row("query apart from path", (get("/environ/a?b=c"),), "200", "PEP 3333 environ",
+        body_has(b"QUERY_STRING = 'b=c'")),
+    Row("%20 decoded in path", (get("/echo/a%20b"),), "200", "PEP 3333 environ",
+        body_has(b"GET /a b\n")),
+    Row("no space after colon", (request("GET /", "X-Try:1"),), "200", "RFC 9112 5",
+        statuses(200)),
+    Row("100 kB body", (request("POST /echo/", f"Content-Length: {len(BIG)}", body=BIG),),
+        "200, all of it", "RFC 9112 6.2", body_has(BIG)),
+    Row("chunked body", (request("POST /echo/", CHUNKED, body=CHUNKS),), "200, decoded",
+        "RFC 9112 7.1", body_is(ECHO_HI), tell=lambda e: describe(e)
+        if e.answers and e.answers[0].body == ECHO_HI else f"{describe(e)}, body lost"),
+    Play("keep-alive", keep_alive, "second answer", "RFC 9112 9.3"),
+    Row("two requests at once", (get("/echo/1") + get("/echo/2"),), "200 + 200, in order",
+        "RFC 9112 9.3.2", lambda e: [a.body[:7] for a in e.answers] == [b"GET /1\n", b"GET /2\n"]),
+    Row("HEAD", (request("HEAD /") + request("GET /", "Connection: close"),),
+        "200 without body", "RFC 9110 9.3.2", bodiless_head),
+    Play("Expect: 100-continue", continue_100, "100 first", "RFC 9110 10.1.1"),
+    Row("no length, HTTP/1.1", (get("/stream/"),), "an end that shows", "RFC 9112 6.3", whole,
+        tell=framing),
+    Row("no length, HTTP/1.0", (request("GET /stream/ HTTP/1.0"),), "no chunks", "RFC 9112 6.1",
+        whole_1_0, tell=framing),
+    Play("first chunk at once", first_chunk_at_once, "no waiting for the rest",
+         "PEP 3333 buffering"),
+    Row("no Host", (request("GET /", host=""),), "400", "RFC 9112 3.2", refused(400), closing=True),
+    Row("two Hosts", (request("GET /", "Host: y"),), "400", "RFC 9112 3.2", refused(400),
+        closing=True),
+    Row("CL and TE", (request("POST /echo/", "Content-Length: 12", CHUNKED, body=CHUNKS) + HIDDEN,),
+        "400, or TE and close", "RFC 9112 6.3", by_encoding_alone, closing=True),
+    Row("two different CL", (request("POST /echo/", "Content-Length: 2", "Content-Length: 3",
+        body=b"hi!"),), "400", "RFC 9112 6.3", refused(400), closing=True),
+    Row("CL: +2", (request("POST /echo/", "Content-Length: +2", body=b"hi"),), "400",
+        "RFC 9110 8.6", refused(400), closing=True),
+    Row("CL: two", (request("POST /echo/", "Content-Length: two", body=b"hi"),), "400",
+        "RFC 9110 8.6", refused(400), closing=True),
+    Row("TE: gzip", (request("POST /echo/", "Transfer-Encoding: gzip", body=b"hi"),),
+        "400 or 501", "RFC 9112 6.1", refused(400, 501), closing=True),
+    Row("bad chunk size", (request("POST /echo/", CHUNKED, body=b"0x2\r\nhi\r\n0\r\n\r\n"),),
+        "400", "RFC 9112 7.1", refused(400), closing=True),
+    Row("space before colon", (request("GET /", host="Host : x"),), "400", "RFC 9112 5.1",
+        refused(400), closing=True),
+    Row("line folded", (request("GET /", "X-Try: 1\r\n 2"),), "400, or one line", "RFC 9112 5.2",
+        lambda e: e.status in (200, 400)),
+    Row("lines end in LF alone", (b"GET / HTTP/1.1\nHost: x\n\n",), "an answer", "RFC 9112 2.2",
+        lambda e: e.status in (200, 400)),
+    Row("1 MB header", (get("/", "X-Try: " + "a" * 1_000_000),), "a 4xx", "RFC 6585 5",
+        lambda e: 400 <= e.status < 500),
+    Play("not HTTP at all", garbage, "a 4xx, and it works on", "RFC 9112 2.2"),
+    Play("connection without a word", empty_connection, "it works on", "RFC 9112 9.5"),
+    Play("half a head blocks nobody", idle_blocks_nobody, "others are served", "RFC 9112 9.5"),
+    Play("two requests overlap", overlap, "both inside", "PEP 3333 threads"),
+]  # fmt: skip
