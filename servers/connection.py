@@ -279,7 +279,9 @@ class Connection:
         """Answer the request that is there, and those pipelined behind it, in order."""
         try:
             self.answer()
-            while not (self.closed or self.last or self.unsent) and self.advance():
+            while not (self.closed or self.last or self.unsent) and self.reader.rest():
+                if not self.advance():
+                    break
                 self.answer()
         except Exception as error:
             self.fail(error)
@@ -302,16 +304,27 @@ class Connection:
         self.fail(ProtocolError("the request took too long to arrive", 408))
 
 
-def one_connection(sock: socket.socket, peer: tuple[str, int], service: Service) -> None:
-    """Serve one connection to its end, and nothing else meanwhile."""
+def one_connection(
+    sock: socket.socket,
+    peer: tuple[str, int],
+    service: Service,
+    stop: socket.socket | None = None,
+) -> None:
+    """Serve one connection to its end, and nothing else meanwhile; `stop` ends an idle one."""
     with sock:
         connection = Connection(sock, peer, service)
         while not connection.closed:
-            event = select.POLLOUT if connection.unsent else select.POLLIN
-            try:
-                wait(sock, event, connection.deadline - time.monotonic())
-            except Disconnected:
-                connection.expire()
-            else:
+            poll = select.poll()
+            poll.register(sock, select.POLLOUT if connection.unsent else select.POLLIN)
+            if stop is not None and not service.stopping:
+                poll.register(stop, select.POLLIN)
+            events = dict(poll.poll(max(0.0, connection.deadline - time.monotonic()) * 1000))
+            if sock.fileno() in events:
                 if connection.ready():
                     connection.serve()
+            elif not events:
+                connection.expire()
+            else:
+                service.stopping = True
+            if service.stopping and connection.idle():
+                connection.close()

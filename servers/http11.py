@@ -72,6 +72,7 @@ NEXT = {
     (CHUNK, "data"): CHUNK,
     (CHUNK, "end of chunk"): SIZE,
     (TRAILER, "end"): HEADING,
+    (CLOSED, "eof"): CLOSED,
 }
 
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
@@ -116,44 +117,36 @@ class Reader:
     def at_eof(self) -> Event:
         if self.state != CLOSED and (self.state != HEADING or self.at < len(self.buffer)):
             raise ProtocolError(f"the peer left in the middle of a request ({self.state})")
-        self.state = CLOSED
+        self.state = NEXT[self.state, "eof"]
         return EOF
 
-    def move(self, event: str) -> None:
-        self.state = NEXT[self.state, event]
-
-    def take(self, size: int) -> bytes:
-        taken = self.buffer[self.at : self.at + size]
-        self.at += len(taken)
-        return taken
-
     def rest(self) -> bytes:
-        """Return the unread bytes, and leave them unread."""
+        """Return the bytes that no event has used yet; they stay."""
         return self.buffer[self.at :]
 
     def read_head(self) -> Event | None:
+        buffer, at, limits = self.buffer, self.at, self.limits
         # RFC 9112 2.2: an empty line before the request line is skipped, for old clients.
-        while self.buffer.startswith(b"\r\n", self.at):
-            self.at += 2
-        end = self.buffer.find(b"\r\n\r\n", self.at) + 4
-        if end < 4 or end - self.at > self.limits.head:
-            self.check_partial_head(self.rest())
-            return None
-        request = parse_head(self.take(end - self.at), self.limits.fields)
-        if len(request.target) > self.limits.target:
+        while buffer.startswith(b"\r\n", at):
+            at += 2
+        self.at = at
+        end = buffer.find(b"\r\n\r\n", at) + 4
+        if end < 4 or end - at > limits.head:
+            return self.check_partial_head(buffer[at:])
+        request = parse_head(buffer[at:end], limits.fields)
+        self.at = end
+        if len(request.target) > limits.target:
             raise ProtocolError(f"target of {len(request.target)} bytes", 414)
         framing = request_framing(request)
         if framing == "chunked":
-            self.total = 0
-            self.move("chunked")
-        elif framing > self.limits.body:
-            raise ProtocolError(f"body of {framing} bytes, limit {self.limits.body}", 413)
+            self.state, self.total = NEXT[HEADING, "chunked"], 0
+        elif framing > limits.body:
+            raise ProtocolError(f"body of {framing} bytes, limit {limits.body}", 413)
         else:
-            self.left = framing
-            self.move("length")
+            self.state, self.left = NEXT[HEADING, "length"], framing
         return request
 
-    def check_partial_head(self, head: bytes) -> None:
+    def check_partial_head(self, head: bytes) -> Event | None:
         """Refuse early what can never become a good head; else wait for more."""
         line, crlf, _ = head.partition(b"\r\n")
         if len(line) > self.limits.target + 100:
@@ -163,19 +156,21 @@ class Reader:
         # A TLS hello (0x16), or lines ended by LF alone: waiting would never end.
         if BARE_LF.search(head) or head[:1] == b"\x16":
             raise bad_head(head)
+        return None
 
     def read_body(self) -> Event | None:
         if self.left:
             return self.read_data()
-        self.move("end")
+        self.state = NEXT[BODY, "end"]
         return END
 
     def read_data(self) -> Event | None:
-        data = self.take(self.left)
+        data = self.buffer[self.at : self.at + self.left]
         if not data:
             return None
+        self.at += len(data)
         self.left -= len(data)
-        self.move("data")
+        self.state = NEXT[self.state, "data"]
         return Data(data)
 
     def read_size(self) -> Event | None:
@@ -190,7 +185,7 @@ class Reader:
         self.total += self.left
         if self.total > self.limits.body:
             raise ProtocolError(f"chunked body over {self.limits.body} bytes", 413)
-        self.move("size" if self.left else "last size")
+        self.state = NEXT[SIZE, "size" if self.left else "last size"]
         return STEP[self.state](self)
 
     def read_chunk(self) -> Event | None:
@@ -202,7 +197,7 @@ class Reader:
         if len(ending) < 2:
             return None
         self.at += 2
-        self.move("end of chunk")
+        self.state = NEXT[CHUNK, "end of chunk"]
         return self.read_size()
 
     def read_trailer(self) -> Event | None:
@@ -215,7 +210,7 @@ class Reader:
                 raise ProtocolError(f"trailers over {self.limits.head} bytes", 431)
             return None
         self.at = trailers.end()
-        self.move("end")
+        self.state = NEXT[TRAILER, "end"]
         return END
 
     def nothing_more(self) -> Event | None:

@@ -70,7 +70,7 @@ def serve_serial(
             selector.register(stop, selectors.EVENT_READ)
         while stop not in [key.fileobj for key, _ in selector.select()]:
             sock, peer = listener.accept()
-            one_connection(sock, peer[:2], service)
+            one_connection(sock, peer[:2], service, stop)
 
 
 class Pool:

@@ -10,7 +10,7 @@ Left out: wsgi.early_hints, run_once (Gunicorn has the first, CGI the second).
 import io
 import re
 import sys
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
@@ -282,7 +282,7 @@ def run_app(app: WSGIApplication, environ: Environ, response: StartResponse) -> 
     """Call the app, send what it returns, close it; raise what the app or its mistake raises."""
     chunks = app(environ, response)
     try:
-        if isinstance(chunks, Sized) and len(chunks) == 1:
+        if isinstance(chunks, (list, tuple)) and len(chunks) == 1:
             for chunk in chunks:
                 response.whole(chunk)
             return
