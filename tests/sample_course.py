@@ -1,4 +1,4 @@
-"""A course of three small exercises for the tests of grading and practice: a function, a server, a choice."""
+"""A course of three small exercises for tests: a function, a server, a choice."""
 
 from pathlib import Path
 
@@ -29,7 +29,8 @@ def one(answer):
 @check("many line ends", points=2, hint="Do you stop at the first?")
 def many(answer):
     n = answer.random.randint(5, 50)
-    expect(answer.call("count", lines(answer, n)), n, likely=lambda got: "it stops early" if got == 1 else None)
+    early = lambda got: "it stops early" if got == 1 else None
+    expect(answer.call("count", lines(answer, n)), n, likely=early)
 """
 
 COUNT_WRONG = [

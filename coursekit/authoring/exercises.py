@@ -1,6 +1,7 @@
 """Make the exercise notebooks from the solved ones.
 
-Kept: prose, setup cells, answer cells with a stub in place of each solution, verdict cells, and every cell id.
+Kept: prose, setup cells, answer cells with a stub in place of each solution, verdict cells, and
+every cell id.
 Dropped: cells tagged `checks`, `hints`, `wrong`, outputs and execution counts.
 """
 

@@ -2,12 +2,12 @@
 
     answer.call("parse_head", b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")   -> plain data
     answer.raises("ProtocolError", "parse_head", b"GET\\r\\n\\r\\n", status=400)
-    with answer.serve(app="apps.hello_wsgi:app", install={"servers.wsgi.run_app": "run_app"}) as server:
+    with answer.serve(install={"servers.wsgi.run_app": "run_app"}) as server:
         server.send(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n").status
 
 Rule 1  What the process sends is read by ast.literal_eval and nothing else.
 Rule 2  Every wait ends at the deadline of the check: the process is killed, the check has failed.
-Rule 3  A process that served, died or ran out of time is thrown away; the next check gets a new one.
+Rule 3  A process that served, died or ran out of time is thrown away; the next check has its own.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Answer:
     def raises(
         self, kind: str, name: str, *args: Any, status: int | None = None, **kwargs: Any
     ) -> None:
-        """Call a function that must raise an exception of this name (and `status`); else Failure."""
+        """Call a function that must raise an exception of this name (and `status`)."""
         wanted = kind if status is None else f"{kind} with status {status}"
         try:
             value = self.call(name, *args, **kwargs)

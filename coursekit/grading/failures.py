@@ -26,7 +26,7 @@ class Failure(Exception):
 
 
 def difference(want: Any, got: Any, *, secret: bool = False, likely: Likely = None) -> Failure:
-    """Return the Failure that shows where two values first differ; `secret` hides the wanted one."""
+    """Return the Failure that shows where two values differ; `secret` hides the wanted one."""
     path, want_part, got_part = first_difference(want, got)
     cause = likely(got) if callable(likely) else likely
     cause = cause or common_cause(want_part, got_part)

@@ -72,7 +72,7 @@ def _outcome(results: tuple[Result, ...]) -> str:
 
 
 def _loading(answer: Answer, checks: list[Check]) -> tuple[Result, ...] | None:
-    """Let the cell run once before the checks; if it cannot, say so once instead of for each check."""
+    """Let the cell run once before the checks; if it cannot, say so once, not for each."""
     answer.start()
     try:
         with answer.within(LOADING, "the cell itself"):

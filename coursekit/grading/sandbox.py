@@ -98,7 +98,7 @@ class Confined:
 
 
 def _gone(processes: Iterable[psutil.Process], deadline: float) -> None:
-    """Wait until processes have ended; one that nobody collects stays as a zombie, which is harmless."""
+    """Wait until processes have ended; one that nobody collects stays as a harmless zombie."""
     for process in processes:
         while time.monotonic() < deadline:
             try:
@@ -230,7 +230,7 @@ def start(
 
 
 def _environ(home: str, token: str) -> dict[str, str]:
-    """Return an environment without a secret: nothing of ours is passed on but where programs are."""
+    """Return an environment without secrets: nothing but where programs are."""
     return {
         "PATH": os.pathsep.join(
             [str(Path(sys.executable).parent), "/usr/bin", "/bin", "/usr/sbin"]

@@ -148,7 +148,7 @@ def exercises(path: Path) -> list[Exercise]:
 
 
 def cells_of(path: Path) -> list[dict[str, Any]]:
-    """Return a notebook's cells as {"kind", "source", "tags", "id"}; FormatError if there are none."""
+    """Return a notebook's cells: kind, source, tags and id. FormatError if there are none."""
     try:
         cells = json.loads(path.read_text("utf-8"))["cells"]
         return [

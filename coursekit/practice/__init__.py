@@ -20,8 +20,21 @@ the manual. Cells are found by their first line:
 """
 
 from coursekit.practice import cells
-from coursekit.practice.exercise import check
+from coursekit.practice.board import progress
+from coursekit.practice.exercise import check, hint, reset, solution
+from coursekit.practice.installing import install, uninstall
+from coursekit.practice.predictions import predict, reveal
 
-__all__ = ["check"]
+__all__ = [
+    "check",
+    "hint",
+    "install",
+    "predict",
+    "progress",
+    "reset",
+    "reveal",
+    "solution",
+    "uninstall",
+]
 
 cells.watch()
