@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nbclient import NotebookClient
@@ -85,18 +85,14 @@ async def run(notebook: Notebook, folder: Path, tell: Callable[[str], None] = pr
             store_widget_state=False,
             config=_over_ipc(scratch),
         )
-        await client.async_execute(env=environment(scratch))
+        env = {**os.environ, "COURSEKIT_PROGRESS": os.path.join(scratch, "progress.json")}
+        await client.async_execute(env=env)
 
 
 def _over_ipc(scratch: str) -> Config:
     """Let a kernel speak over sockets in a folder: tcp ports, picked first, can be lost."""
     file = os.path.join(scratch, "kernel.json")
     return Config({"KernelManager": {"transport": "ipc", "connection_file": file}})
-
-
-def environment(scratch: str) -> Mapping[str, str]:
-    """Return the environment of a kernel whose learner has done nothing yet."""
-    return {**os.environ, "COURSEKIT_PROGRESS": os.path.join(scratch, "progress.json")}
 
 
 class _Progress:
