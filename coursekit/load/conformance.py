@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import html
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from coursekit.live import Server, live
 
 from . import rows_http, rows_wsgi
-from .rows import Address, Play, Row, Verdict
+from .rows import PATIENCE, SECOND_PATIENCE, Peer, Play, Row, Verdict
 
 APP = "apps.every_wsgi:app"
 ROWS: list[Row | Play] = [*rows_http.ROWS, *rows_wsgi.ROWS]
@@ -105,9 +106,23 @@ def _tr(line: Sequence[str]) -> str:
     return f'<tr><th scope="row">{first}</th>{cells}</tr>'
 
 
-def play(address: Address, rows: Sequence[Row | Play] = ROWS) -> tuple[Verdict, ...]:
-    """Play the rows against the server at `address`, which has to serve `APP`."""
-    return tuple(row.run(address) for row in rows)
+def play(address: tuple[str, int], rows: Sequence[Row | Play] = ROWS) -> tuple[Verdict, ...]:
+    """Play the rows against the server at `address`, which has to serve `APP`.
+
+    One or two that failed because nothing came in time are played again with more time: that can
+    be a busy machine. More than two are the server's own doing.
+    """
+    verdicts, late = [], []
+    for index, row in enumerate(rows):
+        began = time.monotonic()
+        verdicts.append(row.run(Peer(address)))
+        slow = time.monotonic() - began > 0.9 * PATIENCE
+        if slow and not verdicts[-1].passed and "stays open" not in verdicts[-1].came:
+            late.append(index)
+    if len(late) <= 2:
+        for index in late:
+            verdicts[index] = rows[index].run(Peer(address, SECOND_PATIENCE))
+    return tuple(verdicts)
 
 
 def score(server: str | Server, rows: Sequence[Row | Play] = ROWS) -> Score:

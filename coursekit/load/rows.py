@@ -6,20 +6,60 @@ words that fit into a table, the same words on every run.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from socket import create_connection, socket
 
 from coursekit.live import wire
 from coursekit.live.wire import Connection, Exchange
 
-Address = tuple[str, int]
 Judge = Callable[[Exchange], bool]
 Tell = Callable[[Exchange], str]
 
-PATIENCE = 0.8  # seconds a server has for an answer: each takes milliseconds, or for ever
+PATIENCE = 1.0  # seconds a server has for an answer: each takes milliseconds, or for ever
+SECOND_PATIENCE = 2.0  # for a second try, so that a busy machine is not held against a server
 LINGER = 0.3  # seconds in which a server that is going to close has closed
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Be the server that is judged: where it is, and how long it may take."""
+
+    address: tuple[str, int]
+    patience: float = PATIENCE
+
+    def connect(self) -> Connection:
+        """Open a connection for several turns."""
+        return Connection(self.address, timeout=self.patience)
+
+    def ask(self, *pieces: bytes) -> Exchange:
+        """Send pieces on a connection of their own and return the Exchange."""
+        return wire.send(self.address, *pieces, timeout=self.patience)
+
+    def plain(self) -> socket:
+        """Open a plain socket, for what comes before an answer is whole."""
+        return create_connection(self.address, self.patience)
+
+    def receive(self, sock: socket, mark: bytes) -> bytes:
+        """Receive until `mark` is in it; raise TimeoutError, or LookupError if the stream ends."""
+        data, deadline = b"", time.monotonic() + self.patience
+        while mark not in data:
+            sock.settimeout(max(0.01, deadline - time.monotonic()))
+            piece = sock.recv(65536)
+            if not piece:
+                raise LookupError(f"the connection ended before {mark!r}")
+            data += piece
+        return data
+
+    def wait_for(self, condition: Callable[[], bool]) -> bool:
+        """Wait until the condition holds; return False if it does not in time."""
+        deadline = time.monotonic() + self.patience
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
 
 @dataclass(frozen=True)
@@ -44,10 +84,10 @@ class Row:
     half_close: bool = False
     tell: Tell | None = None
 
-    def run(self, address: Address) -> Verdict:
-        """Play the row against the server at `address`."""
+    def run(self, peer: Peer) -> Verdict:
+        """Play the row against a server."""
         try:
-            exchange = self.talk(address)
+            exchange = self.talk(peer)
         except OSError as error:
             return Verdict(self, False, f"no connection: {type(error).__name__}")
         came = (self.tell or describe)(exchange)
@@ -55,8 +95,8 @@ class Row:
             came += ", stays open"
         return Verdict(self, bool(exchange.answers) and self.judge(exchange), came)
 
-    def talk(self, address: Address) -> Exchange:
-        with Connection(address, timeout=PATIENCE) as connection:
+    def talk(self, peer: Peer) -> Exchange:
+        with peer.connect() as connection:
             connection.send(*self.pieces, half_close=self.half_close)
             exchange = connection.read()
             if self.closing and exchange.end == "open":
@@ -73,15 +113,15 @@ class Play:
     """
 
     name: str
-    act: Callable[[Address], str]
+    act: Callable[[Peer], str]
     right: str
     clause: str
     good: str = "yes"
 
-    def run(self, address: Address) -> Verdict:
-        """Play the row against the server at `address`."""
+    def run(self, peer: Peer) -> Verdict:
+        """Play the row against a server."""
         try:
-            came = self.act(address)
+            came = self.act(peer)
         except TimeoutError:
             came = "waits"
         except (OSError, LookupError, ValueError) as error:
@@ -101,23 +141,6 @@ def request(first: str, *lines: str, body: bytes = b"", host: str = "Host: x") -
 def get(path: str, *lines: str) -> bytes:
     """Return a GET request."""
     return request(f"GET {path}", *lines)
-
-
-def ask(address: Address, *pieces: bytes) -> Exchange:
-    """Send pieces on a connection of their own, with the patience of a row."""
-    return wire.send(address, *pieces, timeout=PATIENCE)
-
-
-def receive(sock: socket.socket, mark: bytes) -> bytes:
-    """Receive until `mark` is in it; raise TimeoutError or EOFError-like LookupError without it."""
-    data, deadline = b"", time.monotonic() + PATIENCE
-    while mark not in data:
-        sock.settimeout(max(0.01, deadline - time.monotonic()))
-        piece = sock.recv(65536)
-        if not piece:
-            raise LookupError(f"the connection ended before {mark!r}")
-        data += piece
-    return data
 
 
 # --- to judge with --------------------------------------------------------------------
