@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coursekit.flow.picture import Flow, show
     from coursekit.flow.recording import record
     from coursekit.flow.trace import Trace
 
-__all__ = ["Trace", "record"]
+__all__ = ["Flow", "Trace", "record", "show"]
 
-_HOME = {"record": "recording", "Trace": "trace"}
+_HOME = {"Flow": "picture", "show": "picture", "record": "recording", "Trace": "trace"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from coursekit.flow.steps import Step
     from coursekit.flow.trace import Trace
 
 # Bytes are solid, calls of the interface dashed: never told apart by colour alone.
@@ -19,21 +20,29 @@ def diagram(trace: Trace) -> str:
     """Return the mermaid source for `trace`."""
     lanes = trace.lanes()
     names = {lane: f"L{number}" for number, lane in enumerate(lanes)}
-    lines = ["sequenceDiagram", f"    accTitle: {escaped(trace.title())}",
-             f"    accDescr: {escaped(trace.summary())}", "    autonumber"]
+    lines = header(trace.title(), trace.summary())
     lines += [f"    participant {names[lane]} as {escaped(trace.label(lane))}" for lane in lanes]
     last = {id(step.call): step for step in trace.steps if step.call}
     for step in trace.steps:
         source, target = (names[trace.lane(step, role)] for role in (step.source, step.target))
-        arrow = ARROWS["interface" if step.call else "end" if step.ends else "wire"]
-        lines.append(f"    {source}{arrow}{target}: {escaped(step.label)}")
-        if step.call:
-            app = names[trace.lane(step, "app")]
-            if step.kind == "call":
-                lines.append(f"    activate {app}")
-            if step is last[id(step.call)]:
-                lines.append(f"    deactivate {app}")
+        lines.append(message(step, source, target))
+        if step.call and step.kind == "call":
+            lines.append(f"    activate {target}")
+        if step is last.get(id(step.call)):
+            lines.append(f"    deactivate {target if step.target == 'app' else source}")
     return "\n".join(lines) + "\n"
+
+
+def header(title: str, description: str) -> list[str]:
+    """Return the first lines of a diagram."""
+    return ["sequenceDiagram", f"    accTitle: {escaped(title)}",
+            f"    accDescr: {escaped(description)}", "    autonumber"]
+
+
+def message(step: Step, source: str, target: str, mark: str = "") -> str:
+    """Return the line for one arrow."""
+    arrow = ARROWS["interface" if step.call else "end" if step.ends else "wire"]
+    return f"    {source}{arrow}{target}: {mark}{escaped(step.label)}"
 
 
 def escaped(text: str) -> str:

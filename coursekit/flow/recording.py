@@ -12,6 +12,7 @@ from coursekit.flow.events import EventList, Note, read_events
 from coursekit.flow.steps import calls_of
 from coursekit.flow.tap import Tap
 from coursekit.flow.trace import Trace
+from coursekit.flow.watch import watch
 
 PATIENCE = 2.0  # seconds to wait for an app's close() and for the ends of connections
 
@@ -19,20 +20,19 @@ Notes = Callable[[], list[Note]]
 
 
 @contextmanager
-def record(server: Any, *, events: Any = None, name: str = "", apart: bool = True
+def record(server: Any, *, events: Any = None, name: str = "", apart: bool = False
            ) -> Iterator[Trace]:
     """Relay to `server` and record: `with record(server) as trace: trace.get("/")`.
 
     `server` is a coursekit.live Server or an address (host, port). Calls of the app are seen if
     the server was started with watch=True; `events` (a path or an EventList) says where its notes
     are, if the server does not. Only what is sent through `trace` is seen.
-    Which worker or thread takes a request is chance: with apart=False they share one lane, and
-    the table is the same at each run.
+    With apart=True each process and thread has a lane: which one takes a request is chance, so
+    the picture then may differ from run to run.
     """
-    read = _notes_since_now(getattr(server, "events_path", None) if events is None else events)
     trace = Trace(name or str(getattr(server, "kind", "server")), workers=_has_workers(server),
                   apart=apart)
-    with Tap(getattr(server, "address", server)) as tap:
+    with _noting(server, events) as read, Tap(getattr(server, "address", server)) as tap:
         client = httpx.Client(base_url=f"http://{tap.address[0]}:{tap.address[1]}",
                               trust_env=False)
         trace.open(tap.address, client)
@@ -43,6 +43,22 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Tru
             client.close()
             tap.wait(PATIENCE)
             trace.close(tap.events, read())
+
+
+@contextmanager
+def _noting(server: Any, events: Any) -> Iterator[Notes]:
+    """Find the notes of the app; wrap the app of the toy in this kernel for as long."""
+    if events is None:
+        events = getattr(server, "events_path", None)
+    app = getattr(server, "app", None) if events is None else None
+    if callable(app):
+        events = EventList()
+        server.app = watch(app, events)
+    try:
+        yield _notes_since_now(events)
+    finally:
+        if callable(app):
+            server.app = app
 
 
 def _notes_since_now(source: Any) -> Notes:

@@ -1,7 +1,8 @@
 """What was recorded, to be asked, listed and drawn.
 
-Rule 1  Processes and threads are numbered in the order they first appear, and text holds no time
-        unless it is asked for: the same experiment prints the same table at each run.
+Rule 1  Text holds no time unless it is asked for, and no pid: the same experiment prints the same
+        table at each run. With apart=True processes and threads are told apart, numbered in the
+        order they appear; which of them takes a request is then up to the system.
 Rule 2  What is not known is not drawn: without a watched app there is no lane for it.
 
 The lane of a worker is the process in which the app was called. Bytes are drawn to that worker,
@@ -28,11 +29,11 @@ Lane = tuple[str, int, int]  # role, process (0: not known), thread (0: not told
 class Trace:
     """Hold a recording: `steps` in causal order, `events` as they were noted, `exchanges`."""
 
-    def __init__(self, name: str = "server", *, workers: bool = False, apart: bool = True,
+    def __init__(self, name: str = "server", *, workers: bool = False, apart: bool = False,
                  wires: Iterable[Wire] = (), notes: Iterable[dict[str, Any]] = ()) -> None:
         self.name = name
         self.workers = workers
-        self.apart = apart  # False: all processes and threads in one lane
+        self.apart = apart
         self.steps: list[Step] = []
         self.exchanges: list[Exchange] = []
         self.calls: list[Call] = []
@@ -113,7 +114,8 @@ class Trace:
             return "client"
         many = bool(process) and (self.workers or len(self._processes()) > 1)
         if role == "server":
-            return f"worker {process}" if many else self.name
+            one = f"{self.name} worker" if self.workers else self.name
+            return f"worker {process}" if many else one
         where = f"app in worker {process}" if many else "app"
         several = bool(thread) and len(self._threads(self._processes()[process - 1])) > 1
         return f"{where}, thread {thread}" if several else where

@@ -1,0 +1,195 @@
+"""A trace in, an SVG sequence diagram out, for a page that steps through it or for a still image.
+
+Rule 1  One drawing for both. For a page (`live`) places are per cent of the width, so that it
+        fits any window, and the style sheet may change every colour. A still has pixels and
+        carries its colours in attributes: GitHub strips <style>, and scripts never run.
+Rule 2  No meaning by colour alone: bytes are a solid line with a full head, calls of the
+        interface a dashed line with an open head, ends of a connection have a bar or a cross.
+Rule 3  A still holds no time, port or pid.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from coursekit.flow.steps import Step
+from coursekit.flow.trace import Lane, Trace
+
+ROW = 32  # px from one step to the next when they are spaced evenly
+HEAD = 44  # px for the titles of the lanes
+WIDTH = 760  # px of a still
+NARROW = 560  # px of each of two stills side by side
+SCALE = 460  # px of a page's drawing to scale in time
+LABEL = 15  # px that a label needs for itself
+LEFT, RIGHT = 17.0, 88.0  # per cent of the width: first and last lane
+
+INK, DIM, LINE, PAPER = "#1f2328", "#59636e", "#afb8c1", "#ffffff"
+ROLES = {"client": "#0969da", "server": "#8250df", "app": "#9a6700"}
+FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold a step and its height in the drawing; no step where only the other trace has one."""
+
+    step: Step | None
+    y: float
+    differs: bool = False
+    labelled: bool = True
+
+
+def even(steps: Sequence[Step | None], differs: Sequence[bool] = ()) -> list[Row]:
+    """Return rows with the same space between all."""
+    marks = differs or [False] * len(steps)
+    return [Row(step, ROW * (i + 0.75), mark)
+            for i, (step, mark) in enumerate(zip(steps, marks, strict=True))]
+
+
+def timed(trace: Trace, steps: Sequence[Step | None], differs: Sequence[bool] = ()) -> list[Row]:
+    """Return rows to scale in time; where they crowd, only the first keeps its label."""
+    last = max((trace.milliseconds(step) for step in trace.steps), default=0) or 1
+    rows: list[Row] = []
+    y, free = 0.0, 0.0
+    for i, step in enumerate(steps):
+        if step is not None:  # never above the one before: its place is by cause, see order
+            y = max(y, 20 + trace.milliseconds(step) / last * (SCALE - 40))
+        labelled = step is not None and y >= free
+        free = y + LABEL if labelled else free
+        rows.append(Row(step, y, bool(differs and differs[i]), labelled))
+    return rows
+
+
+class Drawing:
+    """Draw the steps of one trace."""
+
+    def __init__(self, trace: Trace, *, live: bool, width: int = WIDTH) -> None:
+        self.trace, self.live, self.width = trace, live, width
+        self.lanes = trace.lanes()
+        self.numbers = {id(step): i for i, step in enumerate(trace.steps, 1)}
+
+    def head(self) -> str:
+        """Return the titles of the lanes."""
+        return "".join(self.at(i, self._title(lane)) for i, lane in enumerate(self.lanes))
+
+    def body(self, rows: Sequence[Row], height: float, clock: bool = False) -> str:
+        """Return lifelines, arrows and labels, from the top at 0 to `height`."""
+        lines = "".join(f'<line class="fsts-life" x1="{self.x(i)}" x2="{self.x(i)}" y1="0" '
+                        f'y2="{height:g}" stroke="{LINE}"/>' for i in range(len(self.lanes)))
+        bars = "".join(self._bars(rows))
+        return lines + bars + "".join(
+            self._row(index, row, clock) for index, row in enumerate(rows))
+
+    def x(self, lane: float) -> str:
+        """Return the place of a lane (or between two) across the page."""
+        count = max(1, len(self.lanes) - 1)
+        percent = LEFT + lane * (RIGHT - LEFT) / count
+        return f"{percent:.2f}%" if self.live else f"{percent * self.width / 100:.0f}"
+
+    def at(self, lane: float, content: str, y: float = 0) -> str:
+        """Return content that is drawn around (0, 0), moved to a lane."""
+        if self.live:  # an inner <svg> is the one element that can be moved by per cent
+            return f'<svg x="{self.x(lane)}" y="{y:g}" overflow="visible">{content}</svg>'
+        return f'<g transform="translate({self.x(lane)} {y:g})">{content}</g>'
+
+    def _title(self, lane: Lane) -> str:
+        text = self.trace.label(lane)
+        width = 8 * len(text) + 22
+        return (f'<rect class="fsts-lane fsts-{lane[0]}" x="{-width / 2:g}" y="8" '
+                f'width="{width}" height="28" rx="6" fill="{PAPER}" stroke="{ROLES[lane[0]]}" '
+                f'stroke-width="1.5"/>' + self._text(text, 0, 27, weight="600", size=13))
+
+    def _text(self, text: str, x: float | str, y: float, *, anchor: str = "middle", size: int = 12,
+              weight: str = "400", fill: str = INK, css: str = "fsts-text") -> str:
+        return (f'<text class="{css}" x="{x}" y="{y:g}" text-anchor="{anchor}" font-size="{size}" '
+                f'font-weight="{weight}" font-family="{FONT}" fill="{fill}">{escape(text)}</text>')
+
+    def _bars(self, rows: Sequence[Row]) -> Iterator[str]:
+        for call in self.trace.calls:
+            mine = [row for row in rows if row.step and row.step.call is call]
+            if mine and mine[0].step:
+                lane = self.lanes.index(self.trace.lane(mine[0].step, "app"))
+                top, bottom = mine[0].y, mine[-1].y
+                yield self.at(lane, f'<rect class="fsts-bar" x="-5" width="10" rx="2" '
+                              f'height="{max(bottom - top, 2):g}" fill="#fff8c5" '
+                              f'stroke="{ROLES["app"]}"/>', top)
+
+    def _row(self, index: int, row: Row, clock: bool) -> str:
+        step = row.step
+        css = "fsts-step" + (" fsts-differs" if row.differs else "")
+        band = (f'<rect class="fsts-band" x="0" width="100%" y="{row.y - 20:g}" height="28" '
+                'fill="none"/>') if self.live else ""
+        if step is None:
+            inner = self._text("· · ·", self.x(0), row.y, fill=DIM, css="fsts-dim")
+        else:
+            inner = self._margin(step, row, clock) + self._arrow(step, row)
+        return f'<g class="{css}" data-row="{index}">{band}{inner}</g>'
+
+    def _margin(self, step: Step, row: Row, clock: bool) -> str:
+        mark = "≠ " if row.differs else ""
+        text = mark + str(self.numbers[id(step)])
+        hidden = "" if row.labelled else " fsts-crowded"
+        number = self._text(text, 8, row.y + 1, anchor="start", fill=DIM, size=11,
+                            css="fsts-dim" + hidden)
+        if not clock:
+            return number
+        time = self._text(f"{self.trace.milliseconds(step):.2f} ms", "11%", row.y + 1,
+                          anchor="end", fill=DIM, size=10, css="fsts-dim fsts-clock" + hidden)
+        return number + time
+
+    def _arrow(self, step: Step, row: Row) -> str:
+        source, target = (self.lanes.index(self.trace.lane(step, role))
+                          for role in (step.source, step.target))
+        way = 1 if target > source else -1
+        color = ROLES[step.source]
+        dash = ' stroke-dasharray="5 4"' if step.call else ""
+        line = (f'<line class="fsts-arrow fsts-{step.source}" x1="{self.x(source)}" '
+                f'x2="{self.x(target)}" y1="{row.y:g}" y2="{row.y:g}" stroke="{color}" '
+                f'stroke-width="1.6"{dash}/>')
+        gap = 5 if step.target == "app" else 1
+        head = self.at(target, _head(step, way, gap, color), row.y)
+        text = step.label if len(step.label) <= 34 else step.label[:33] + "…"
+        hidden = "" if row.labelled else " fsts-crowded"
+        middle = self.x((source + target) / 2)
+        # Text twice: the wide one below lifts the letters off the lines without paint-order,
+        # which not every viewer of a still knows.
+        back = self._text(text, middle, row.y - 5, css="fsts-halo" + hidden).replace(
+            "<text ", f'<text stroke="{PAPER}" stroke-width="4" aria-hidden="true" ')
+        return line + head + back + self._text(text, middle, row.y - 5, css="fsts-label" + hidden)
+
+
+def _head(step: Step, way: int, gap: int, color: str) -> str:
+    tip = -way * gap
+    back = tip - way * 9
+    css = f'class="fsts-head fsts-{step.source}"'
+    if step.kind in ("reset", "refused"):
+        near, far = tip - way * 2, tip - way * 10
+        return (f'<path {css} d="M{near} -5L{far} 5M{near} 5L{far} -5" stroke="{color}" '
+                'stroke-width="2" fill="none"/>')
+    if step.kind == "close":
+        return (f'<path {css} d="M{tip - way * 2} -6V6" stroke="{color}" stroke-width="3" '
+                'fill="none"/>')
+    if step.call:
+        return (f'<path {css} d="M{back} -5L{tip} 0L{back} 5" stroke="{color}" '
+                'stroke-width="1.6" fill="none"/>')
+    return f'<path {css} fill="{color}" stroke="{color}" d="M{back} -5L{tip} 0L{back} 5Z"/>'
+
+
+def still(figures: Sequence[tuple[Trace, list[Row]]], alt: str) -> str:
+    """Return one diagram, or several side by side, as an image that needs no style sheet."""
+    width = WIDTH if len(figures) == 1 else NARROW
+    height = HEAD + ROW * max(len(rows) for _, rows in figures) + 12
+    drawn = ""
+    for i, (trace, rows) in enumerate(figures):
+        drawing = Drawing(trace, live=False, width=width)
+        drawn += (f'<g transform="translate({i * width} 0)">{drawing.head()}'
+                  f'<g transform="translate(0 {HEAD})">{drawing.body(rows, height - HEAD)}</g></g>')
+    size = f"{len(figures) * width} {height}"
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{len(figures) * width}" '
+            f'height="{height}" viewBox="0 0 {size}" role="img" aria-label="{escape(alt)}">'
+            f'<title>{escape(alt)}</title><rect width="100%" height="100%" fill="{PAPER}"/>'
+            f'{drawn}</svg>')
+
+
+def described(trace: Trace) -> str:
+    """Return the alt text: what is drawn, in one or two sentences."""
+    return f"Sequence diagram. {trace.title()}. {trace.summary()}"
