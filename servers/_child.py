@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
 
 def end_with_parent(child: subprocess.Popen[bytes]) -> None:
     """Wait for end-of-file on standard input, then end the child and its workers."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not sys.stdin: its lock, held here, would abort the interpreter's exit
     child.terminate()
     try:
         child.wait(GRACE)

@@ -9,6 +9,7 @@
 
 from coursekit.live import shown, wire
 from coursekit.live.errors import ServerError
-from coursekit.live.server import Server, kinds, live
+from coursekit.live.server import Server
+from coursekit.live.start import kinds, live
 
 __all__ = ["Server", "ServerError", "kinds", "live", "shown", "wire"]
