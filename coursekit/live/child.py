@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 import servers._child
 from coursekit.live.errors import ServerError
 from coursekit.live.log import KNOCK
@@ -37,6 +39,7 @@ class Child:
         self.address = ("127.0.0.1", 0)
         self.env: dict[str, str] = {}
         self.folder: Path | None = None
+        self.workers = 1  # more than one: the server is up when all of them are
         self.ending = False  # True once somebody asked for the end
         self._process: subprocess.Popen[bytes] | None = None
         self._kept = ""  # the log after the folder is gone
@@ -110,10 +113,16 @@ class Child:
         while time.monotonic() < deadline:
             if not self.running:
                 raise ServerError(f"{self.name} did not start: {self.last_words()}")
-            if _answers(self.address):
+            if _answers(self.address) and self._all_workers():
                 return
             time.sleep(0.02)
         raise ServerError(f"{self.name} did not answer in {UP_WITHIN:.0f} s: {self.last_words()}")
+
+    def _all_workers(self) -> bool:
+        if self.workers == 1 or self._process is None:
+            return True
+        # Below the shim: the master, then its workers.
+        return len(psutil.Process(self._process.pid).children(recursive=True)) > self.workers
 
     # -- while it runs
 

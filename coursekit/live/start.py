@@ -78,6 +78,7 @@ def _live_child(kind: str, app: Any, watch: Any, errors: Errors, **options: Any)
             return command
 
         child = Child(kind, words, module.TAKES_FD, module.INSTALL)
+    child.workers = options["workers"]
     events = None
     if watch:
         events = child.new_file("events.jsonl") if watch is True else Path(watch).resolve()
