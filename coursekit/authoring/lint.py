@@ -131,9 +131,10 @@ def opening(notebook: Notebook, path: Path) -> Found:
 
 
 def alternation(notebook: Notebook, path: Path) -> Found:
-    """Between two code cells stands a sentence."""
+    """Between two code cells stands a sentence; a question or a task is one."""
     for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
-        if before.cell_type == cell.cell_type == "code":
+        asks = before.source.startswith(("predict(", "# exercise: "))
+        if before.cell_type == cell.cell_type == "code" and not asks:
             yield cell.id, "alternate", "two code cells in a row; say in a sentence why this one"
 
 
