@@ -1,6 +1,7 @@
-"""`python -m coursekit.grading judge | prove NOTEBOOK...`.
+"""`python -m coursekit.grading [grade] NOTEBOOK... | prove NOTEBOOK... | judge`.
 
-judge: JSON of an answer on stdin, JSON of its verdict on stdout. prove: 0 if nothing is amiss.
+grade: 0 all passed, 1 not all, 2 could not grade. prove: 0 if nothing is amiss.
+judge: JSON of an answer on stdin, JSON of its verdict on stdout.
 """
 
 from __future__ import annotations
@@ -12,24 +13,52 @@ from pathlib import Path
 
 from coursekit.grading import verdicts
 from coursekit.grading.judge import judge
-from coursekit.grading.prove import prove
 from coursekit.grading.source import FormatError, exercises, find
 from coursekit.grading.verdicts import Verdict
+
+COMMANDS = ("grade", "prove", "judge")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] not in (*COMMANDS, "-h", "--help"):
+        arguments = ["grade", *arguments]
+    options = _parser().parse_args(arguments)
+    if options.command == "prove":
+        return prove_all(options.notebooks)
+    if options.command == "grade":
+        return grade_all(options.notebooks, options.out, options.seed)
+    return judge_stdin()
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m coursekit.grading", description="Judge answers."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("judge", help="judge one answer: JSON on stdin, JSON on stdout")
+    grading = commands.add_parser("grade", help="grade exercise notebooks")
+    grading.add_argument("notebooks", nargs="+", type=Path)
+    grading.add_argument("--out", type=Path, help="folder for reports: JSON, JUnit XML, CSV, HTML")
+    grading.add_argument("--seed", help="for the checks' random inputs, instead of each one's own")
     proving = commands.add_parser("prove", help="prove the exercises of solution notebooks")
     proving.add_argument("notebooks", nargs="+", type=Path)
-    options = parser.parse_args(arguments)
-    if options.command == "prove":
-        return prove_all(options.notebooks)
-    return judge_stdin()
+    commands.add_parser("judge", help="judge one answer: JSON on stdin, JSON on stdout")
+    return parser
+
+
+def grade_all(paths: list[Path], out: Path | None, seed: str | None) -> int:
+    """Grade notebooks one after the other; return the worst status."""
+    from coursekit.grading.grade import grade_one
+    from coursekit.grading.terminal import show, working
+
+    worst = 0
+    for path in paths:
+        with working(path.name):
+            report = grade_one(path, out, seed=seed)
+        show(report)
+        worst = max(worst, report.status)
+    return worst
 
 
 def judge_stdin() -> int:
@@ -46,6 +75,8 @@ def judge_stdin() -> int:
 
 def prove_all(paths: list[Path]) -> int:
     """Prove notebooks one after the other; print what is amiss."""
+    from coursekit.grading.prove import prove
+
     amiss = 0
     for path in paths:
         try:

@@ -79,12 +79,13 @@ class Exercise:
     @property
     def installs(self) -> tuple[str, ...]:
         """Where the answer goes in the toy, such as "servers.http11.parse_head"."""
-        return tuple(
-            name.strip()
-            for kind, names in SAID.findall(self.answer)
-            if kind == "installs"
-            for name in names.split(",")
-        )
+        return installs(self.answer)
+
+
+def installs(answer: str) -> tuple[str, ...]:
+    """Return what the `# installs:` line of an answer cell names."""
+    found = [names for kind, names in SAID.findall(answer) if kind == "installs"]
+    return tuple(name.strip() for names in found for name in names.split(","))
 
 
 def stub(answer: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from coursekit.grading import verdicts
@@ -56,12 +57,12 @@ def fingerprint(source: str | None) -> str:
 
 def hint(slug: str) -> None:
     """Show the next hint of an exercise, the vaguest first; how many were seen is counted."""
-    print(next_hint(slug))
+    print(_or_reason(lambda: next_hint(slug)))
 
 
 def next_hint(slug: str) -> str:
     """Return the next hint as text; after the last one, all of them."""
-    hints = find(slug).hints
+    hints = find(slug).hints  # first: what is not there is not counted
 
     def count(known: state.State) -> None:
         known["hints"] = min(known.get("hints", 0) + 1, len(hints) + 1)
@@ -78,7 +79,15 @@ def next_hint(slug: str) -> str:
 
 def solution(slug: str, sure: bool = False) -> None:
     """Show a solution after passing; before that only if you are `sure`, and counted."""
-    print(solution_text(slug, sure))
+    print(_or_reason(lambda: solution_text(slug, sure)))
+
+
+def _or_reason(make: Callable[[], str]) -> str:
+    """Return a text, or why there is none: the solutions may be kept elsewhere."""
+    try:
+        return make()
+    except LookupError as error:
+        return str(error)
 
 
 def solution_text(slug: str, sure: bool = False) -> str:

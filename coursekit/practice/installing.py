@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from coursekit.grading.source import find
+from coursekit.grading.source import find, installs
 from coursekit.practice import cells
 
 _originals: dict[str, Any] = {}
@@ -25,17 +25,17 @@ def install(slug: str) -> None:
 
 def place_answer(slug: str) -> str:
     """Install an answer and return a sentence about it."""
-    exercise = find(slug)
-    if not exercise.installs:
+    targets = _targets(slug)
+    if not targets:
         raise LookupError(f"{slug} holds nothing that the toy could use")
     running = cells.shell()
     names = running.user_ns if running else {}
-    for target in exercise.installs:
+    for target in targets:
         name = target.rpartition(".")[2]
         if name not in names:
             raise LookupError(f"run your cell first: it defines {name}")
         put(target, names[name])
-    return f"The toy here runs on your {', '.join(exercise.installs)}. uninstall() undoes it."
+    return f"The toy here runs on your {', '.join(targets)}. uninstall() undoes it."
 
 
 def put(target: str, function: Any) -> None:
@@ -47,7 +47,7 @@ def put(target: str, function: Any) -> None:
 
 def uninstall(slug: str | None = None) -> None:
     """Put the toy's own functions back: those of one exercise, or all."""
-    targets = set(find(slug).installs if slug else _originals) & set(_originals)
+    targets = set(_targets(slug) if slug else _originals) & set(_originals)
     for target in sorted(targets):
         module, name = _found(target)
         setattr(module, name, _originals.pop(target))
@@ -59,6 +59,11 @@ def uninstall(slug: str | None = None) -> None:
 def installed() -> list[str]:
     """Return what a learner's functions stand for at this moment."""
     return sorted(_originals)
+
+
+def _targets(slug: str) -> tuple[str, ...]:
+    """Return where an exercise's functions go: its answer cell says it, run here or not."""
+    return installs(cells.newest(slug) or "") or find(slug).installs
 
 
 def _found(target: str) -> tuple[Any, str]:
