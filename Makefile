@@ -8,6 +8,9 @@ TEST_ARGS =
 # Jupyter refuses to run as root (a container) unless told.
 ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# The whole suite: two processes, a file at a time (the cells of a notebook share a kernel), and every line and
+# branch of the toy server reached.
+WHOLE = -n 2 --dist loadfile --cov --cov-report=term
 PY = .venv/bin/python
 LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --quiet
@@ -22,14 +25,14 @@ help:
 	@echo "make bench                measure the toy server beside the real ones"
 	@echo "make lint                 check lessons and exercises against the rules for writing them"
 	@echo "make refresh              rebuild exercises, quoted code and stored outputs"
-	@echo "make lock                 take the newest versions into the lock"
+	@echo "make lock                 lock what pyproject.toml names; UPGRADE=--upgrade takes the newest"
 	@echo "make clean                remove the environment and everything that was made"
 
 lab: .venv/course
 	@$(PY) -m jupyterlab --LabApp.news_url=None $(ROOT_ARGS) $(LAB_ARGS) notebooks/00_start_here.ipynb
 
 test: .venv/tests
-	@$(PY) -m pytest $(TEST_ARGS)
+	@$(PY) -m pytest $(or $(TEST_ARGS),$(WHOLE))
 
 grade: .venv/course
 	@$(PY) -m coursekit.grading $(NB)
@@ -43,10 +46,11 @@ lint: .venv/course
 refresh: .venv/course
 	@$(PY) -m coursekit refresh
 
+# Versions stay as they are unless UPGRADE=--upgrade: lessons assert the defaults of real servers.
 # The second lock holds the first at the same versions, and adds what only the tests need.
 lock: .venv/tests
-	$(LOCK) --upgrade --output-file requirements.txt
-	$(LOCK) --upgrade --group test --constraints requirements.txt --output-file requirements-test.txt
+	$(LOCK) $(UPGRADE) --output-file requirements.txt
+	$(LOCK) $(UPGRADE) --group test --constraints requirements.txt --output-file requirements-test.txt
 	$(PY) -m coursekit.authoring.environment
 
 clean:
