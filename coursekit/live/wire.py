@@ -13,6 +13,7 @@ side may still read two pieces at once: TCP is a stream of bytes, without marks 
 from __future__ import annotations
 
 import random
+import re
 import selectors
 import socket
 import time
