@@ -12,11 +12,9 @@ Rule 3  A process that served, died or ran out of time is thrown away; the next 
 
 from __future__ import annotations
 
-import ast
 import inspect
 import random
 import socket
-import struct
 import textwrap
 import threading
 import time
@@ -24,11 +22,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from coursekit.grading.channel import Channel, Died
 from coursekit.grading.failures import Failure, cut, shown
+from coursekit.grading.peer import Peer
 from coursekit.grading.sandbox import HERE, Confined, Limits, start
 from coursekit.grading.served import Served
 
-LARGEST = 2**21
 START_WITHIN = 30.0  # seconds for an interpreter to start, on a busy machine
 
 
@@ -38,10 +37,6 @@ class LearnerError(Exception):
     def __init__(self, what: dict[str, Any]) -> None:
         super().__init__(f"{what['type']}: {what['message']}")
         self.what = what
-
-
-class Died(Exception):
-    """The answer process ended by itself."""
 
 
 class OutOfTime(Exception):
@@ -59,7 +54,7 @@ class Answer:
         self._setup, self._source, self._seed = setup, source, seed
         self._limits = limits
         self._confined: Confined | None = None
-        self._channel: socket.socket | None = None
+        self._channel: Channel | None = None
         self._timer: threading.Timer | None = None
         self._deadline = 0.0
         self._check = ""
@@ -82,11 +77,32 @@ class Answer:
         return self._random
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a function of the learner and return its result as plain data."""
+        """Call a function of the learner and return its result as plain data.
+
+        An argument made by `peer` becomes a socket.
+        """
         given = [repr(arg) for arg in args] + [f"{key}={arg!r}" for key, arg in kwargs.items()]
         self.replay = None
         self.evidence = [("called", cut(f"{name}({', '.join(given)})"))]
-        return self._ask("call", name, *args, **kwargs)
+        peers = [arg for arg in args if isinstance(arg, Peer)]
+        plain = [("socket", peers.index(arg)) if isinstance(arg, Peer) else arg for arg in args]
+        if not peers:
+            return self._ask("call", name, *plain, **kwargs)
+        self.ready()
+        sockets = [peer.begin(self._deadline) for peer in peers]
+        try:
+            return self._ask("call_with", name, plain, kwargs, sockets=sockets)
+        finally:
+            for peer, one in zip(peers, sockets, strict=True):
+                peer.over()
+                one.close()
+
+    def peer(self, *pieces: bytes, end: bool = False) -> Peer:
+        """Return the other end of a socket to give to `call`: it brings the pieces one by one.
+
+        `end` closes its direction after the last piece. `.received` is what came back.
+        """
+        return Peer(pieces, end=end)
 
     def value(self, name: str) -> Any:
         """Return a name's value as plain data."""
@@ -217,10 +233,9 @@ class Answer:
                 )
         except OSError as error:
             raise CannotStart(f"no answer process: {error}") from error
-        self._channel = ours
-        ours.settimeout(START_WITHIN)
+        self._channel = Channel(ours, START_WITHIN)
         try:
-            kind, value, _ = self._exchange(("set up", (self._setup,), {}), [])
+            kind, value, _ = self._channel.exchange(("set up", (self._setup,), {}), [])
         except (OSError, Died) as error:
             self.stop()
             raise CannotStart(f"the answer process did not start: {error!r}") from error
@@ -239,10 +254,10 @@ class Answer:
         if verb != "load":
             self.ready()
         assert self._channel
-        self._channel.settimeout(max(0.05, self._deadline - time.monotonic() + 1))
+        self._channel.wait(max(0.05, self._deadline - time.monotonic() + 1))
         try:
-            kind, value, notes = self._exchange((verb, args, kwargs), sockets or [])
-        except (OSError, ValueError, SyntaxError, MemoryError, RecursionError, Died) as error:
+            kind, value, notes = self._channel.exchange((verb, args, kwargs), sockets or [])
+        except (TimeoutError, Died) as error:
             if self.late or isinstance(error, TimeoutError):
                 self.late = True
                 raise OutOfTime from None
@@ -253,30 +268,3 @@ class Answer:
         if kind == "raised":
             raise LearnerError(value)
         return value
-
-    def _exchange(
-        self, request: tuple[Any, ...], sockets: list[socket.socket]
-    ) -> tuple[str, Any, Any]:
-        assert self._channel
-        data = repr(request).encode()
-        head = struct.pack("!Q", len(data))
-        if sockets:
-            socket.send_fds(self._channel, [head], [one.fileno() for one in sockets])
-        else:
-            self._channel.sendall(head)
-        self._channel.sendall(data)
-        size = struct.unpack("!Q", self._receive(8))[0]
-        if size > LARGEST:
-            raise Died
-        kind, value, notes = ast.literal_eval(self._receive(size).decode())
-        return kind, value, notes
-
-    def _receive(self, size: int) -> bytes:
-        assert self._channel
-        data = b""
-        while len(data) < size:
-            more = self._channel.recv(min(65536, size - len(data)))
-            if not more:
-                raise Died
-            data += more
-        return data

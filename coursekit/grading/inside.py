@@ -1,8 +1,7 @@
 """Run a learner's code for the judge, in the answer process. Started by `confined.py` only.
 
 One socket (descriptor 0) brings requests and takes replies; both are the repr of plain data.
-Whatever the learner's code does to this process, the judge gets plain data or nothing, so
-nothing in here decides: it holds no expected value and no check.
+Nothing in here decides: it holds no expected value and no check.
 
 Rule 1  Only the standard library, and no import of the course: this file runs on its own.
 Rule 2  A reply is ("ok", value, notes) or ("raised", what, notes); notes are the background
@@ -61,22 +60,15 @@ def plain(value: Any, depth: int = 40) -> Any:
         fields = dataclasses.fields(value)
         return {field.name: plain(getattr(value, field.name), depth - 1) for field in fields}
     if isinstance(value, dict):
+        # A dataclass as a key becomes a dict, which cannot be one: so its text.
         pairs = ((plain(key, depth - 1), plain(item, depth - 1)) for key, item in value.items())
-        return {key if hashable(key) else repr(key): item for key, item in pairs}
+        return {repr(key) if isinstance(key, dict) else key: item for key, item in pairs}
     for shape in (list, tuple):
         if isinstance(value, shape):
             return shape(plain(item, depth - 1) for item in value)
     if isinstance(value, (set, frozenset)):
         return {plain(item, depth - 1) for item in value}
     return f"<{type(value).__name__}>"
-
-
-def hashable(key: Any) -> bool:
-    try:
-        hash(key)
-    except TypeError:
-        return False
-    return True
 
 
 def described(error: BaseException | None) -> dict[str, Any]:
@@ -139,8 +131,13 @@ def set_up(setup: str) -> None:
     run_cell(setup, "<setup>")
 
 
-def run_cell(source: str, name: str = CELL) -> None:
+def remember(source: str, name: str) -> None:
+    """Let tracebacks show the lines of this source."""
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+
+
+def run_cell(source: str, name: str = CELL) -> None:
+    remember(source, name)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         code = compile(source, name, "exec", flags=flags, dont_inherit=True)
@@ -171,15 +168,22 @@ def call(name: str, *args: Any, **kwargs: Any) -> Any:
     return asyncio.run(result) if inspect.iscoroutine(result) else result
 
 
+def call_with(*given: Any) -> Any:
+    """Call a function with sockets: in `args`, ("socket", 0) stands for the first one."""
+    *sockets, name, args, kwargs = given
+    marks = [("socket", number) for number in range(len(sockets))]
+    args = [sockets[marks.index(arg)] if arg in marks else arg for arg in args]
+    try:
+        return call(name, *args, **kwargs)
+    finally:
+        for one in sockets:
+            one.close()
+
+
 def run(source: str, name: str, *args: Any) -> Any:
     """Run a harness of the judge: a function that sees the learner's names."""
     inside = dict(names)
-    linecache.cache["<harness>"] = (
-        len(source),
-        None,
-        source.splitlines(keepends=True),
-        "<harness>",
-    )
+    remember(source, "<harness>")
     exec(compile(source, "<harness>", "exec", dont_inherit=True), inside)
     result = inside[name](*args)
     return asyncio.run(result) if inspect.iscoroutine(result) else result
@@ -222,6 +226,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "set up": set_up,
     "load": run_cell,
     "call": call,
+    "call_with": call_with,
     "value": named,
     "run": run,
     "serve": serve,
@@ -234,10 +239,13 @@ def answer(channel: socket.socket) -> None:
     """Answer one request."""
     text, sockets = receive(channel)
     verb, args, kwargs = ast.literal_eval(text)
+    home = os.getpid()
     try:
         found = ("ok", plain(VERBS[verb](*sockets, *args, **kwargs)))
     except BaseException as error:
         found = ("raised", described(error))
+    if os.getpid() != home:  # a forked child came back: it must not answer
+        os._exit(0)
     taken = {kind: lines[:20] for kind, lines in notes.items()}
     for lines in notes.values():
         lines.clear()
@@ -250,7 +258,7 @@ def answer(channel: socket.socket) -> None:
 
 def receive(channel: socket.socket) -> tuple[str, list[socket.socket]]:
     """Read one request and the sockets that came with it."""
-    head, descriptors, _, _ = socket.recv_fds(channel, 8, 1)
+    head, descriptors, _, _ = socket.recv_fds(channel, 8, 8)
     while 0 < len(head) < 8:
         head += channel.recv(8 - len(head))
     if not head:
@@ -267,8 +275,5 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     watch_background()
-    home = os.getpid()
     while True:
         answer(channel)
-        if os.getpid() != home:  # a forked child came back here: it must not answer
-            os._exit(0)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from coursekit.grading import verdicts
-from coursekit.grading.answer import Answer, CannotStart, Died, LearnerError, OutOfTime
+from coursekit.grading.answer import Answer, CannotStart, LearnerError, OutOfTime
+from coursekit.grading.channel import Died
 from coursekit.grading.checks import Check, declared_by
 from coursekit.grading.failures import Failure
 from coursekit.grading.sandbox import descendants
