@@ -7,9 +7,23 @@
 `shown` is the whitelist for what may be printed of an environ or a scope.
 """
 
-from coursekit.live import shown, wire
-from coursekit.live.errors import ServerError
-from coursekit.live.server import Server
-from coursekit.live.start import kinds, live
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coursekit.live import shown, wire
+    from coursekit.live.errors import ServerError
+    from coursekit.live.server import Server
+    from coursekit.live.start import kinds, live
 
 __all__ = ["Server", "ServerError", "kinds", "live", "shown", "wire"]
+
+_HOME = {"Server": "server", "ServerError": "errors", "kinds": "start", "live": "start"}
+
+
+def __getattr__(name: str) -> Any:
+    # On demand: a watched worker needs `shown` alone, and no HTTP client in its memory.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_HOME.get(name, name)}")
+    return getattr(module, name) if name in _HOME else module
