@@ -159,7 +159,7 @@ function render({ model, el }) {
     '<span><svg width="34" height="10" aria-hidden="true"><path class="fsts-ink" stroke-dasharray="5 4" d="M0 5H32"/>' +
     '<path class="fsts-ink" d="M25 1L33 5L25 9"/></svg> call of the interface</span>' +
     '<span><svg width="34" height="12" aria-hidden="true"><path class="fsts-ink" d="M0 6H31"/>' +
-    '<path class="fsts-ink" stroke-width="3" d="M31 1V11"/></svg> end of a direction (FIN)</span>';
+    '<path class="fsts-ink" stroke-width="3" d="M31 1V11"/></svg> end of one direction (bar: FIN, cross: RST)</span>';
   root.append(make("div", "fsts-heading", data.title), bar, columns, legend, text, said);
   el.append(root);
   draw();

@@ -39,7 +39,7 @@ class Flow(anywidget.AnyWidget):
         traces = [a] if b is None else [a, b]
         marks = [] if b is None else [compare.differs((x, y)) for x, y in compare.pairs(a, b)]
         super().__init__(data={
-            "title": a.title() if b is None else self.still["alt"],
+            "title": a.title() if b is None else f"{a.title()}. {compare.described(a, b)}",
             "alt": self.still["alt"],
             "table": self.still["text/plain"],
             "figures": [_figure(trace, [row[i] for row in rows], marks)
