@@ -44,11 +44,12 @@ VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
 HEAD = re.compile(
     rb"(%b) ([!-~]++) HTTP/([0-9])\.([0-9])\r\n((?:%b:%b\r\n)*+)\r\n" % (TOKEN, TOKEN, VALUE)
 )
-FIELD = re.compile(rb"(%b):[ \t]*((?:[^\r\n]*[^\r\n \t])?)[ \t]*\r\n" % TOKEN)
+FIELD = re.compile(rb"(%b):[ \t]*+((?:[^\r\n]*[^\r\n \t])?+)[ \t]*+\r\n" % TOKEN)
 BARE_LF = re.compile(rb"(?<!\r)\n")
-# RFC 3986 3.2.2: a name, an IPv4 or a bracketed IPv6 address, and perhaps a port.
-HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%\-]*)(?::[0-9]*)?")
-ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)(.*)")
+# RFC 3986 3.2.2: a name, an IPv4 or a bracketed IPv6 address, and perhaps a port. It allows
+# a comma in a name too, but "a,b" is also what is left of two Host fields.
+HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%\-]*)(?::[0-9]*)?")
+ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@:][^/?#@]*)(.*)")
 
 
 def parse_head(head: bytes, max_fields: int = 100) -> Request:
@@ -64,14 +65,17 @@ def parse_head(head: bytes, max_fields: int = 100) -> Request:
         raise ProtocolError(f"{len(headers)} header fields, at most {max_fields} are taken", 431)
     # RFC 9110 2.5: a higher minor version is read as the highest one known.
     version = (1, 0) if minor == b"0" else (1, 1)
-    if target[:1] != b"/":
-        target, headers = origin_form(method, target, headers)
-    if b"#" in target:
-        raise ProtocolError("a fragment (#) in the request target never leaves a client")
     fields = dict(headers)
     if len(fields) < len(headers):
         fields = join_fields(headers)
     check_host(fields.get(b"host"), version)
+    if target[:1] != b"/" or method == b"CONNECT":
+        target, host = origin_form(method, target)
+        if host:  # RFC 9112 3.2.2: it replaces what the Host field says
+            headers = [(b"host", host), *(field for field in headers if field[0] != b"host")]
+            fields[b"host"] = host
+    if b"#" in target:
+        raise ProtocolError("a fragment (#) in the request target never leaves a client")
     return Request(method, target, version, headers, fields)
 
 
@@ -120,19 +124,17 @@ def check_host(host: bytes | None, version: tuple[int, int]) -> None:
         raise ProtocolError(f"bad Host {host[:80]!r}: exactly one name or address is needed")
 
 
-def origin_form(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
-    """Turn the other three target forms (RFC 9112 3.2) into a path, or "*", and right headers."""
+def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes]:
+    """Turn the other three target forms (RFC 9112 3.2) into a path, or "*", and a host or b""."""
     if method == b"CONNECT":
         raise ProtocolError("CONNECT asks for a tunnel, this is an origin server", 501)
     if target == b"*" and method == b"OPTIONS":
-        return target, headers
+        return target, b""
     absolute = ABSOLUTE.fullmatch(target)
     if absolute is None or not HOST.fullmatch(absolute[1]):
         raise ProtocolError(f"bad request target {target[:80]!r}")
-    # RFC 9112 3.2.2: the target's host replaces what the Host field says.
-    others = [field for field in headers if field[0] != b"host"]
     path = absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
-    return path, [(b"host", absolute[1]), *others]
+    return path, absolute[1]
 
 
 def request_framing(request: Request) -> Framing:

@@ -131,8 +131,9 @@ class Reader:
             at += 2
         self.at = at
         end = buffer.find(b"\r\n\r\n", at) + 4
-        if end < 4 or end - at > limits.head:
-            return self.check_partial_head(buffer[at:])
+        line = buffer.find(b"\r\n", at) - at
+        if end < 4 or end - at > limits.head or line > limits.target + 100:
+            return self.check_start(buffer[at:])
         request = parse_head(buffer[at:end], limits.fields)
         self.at = end
         if len(request.target) > limits.target:
@@ -146,16 +147,22 @@ class Reader:
             self.state, self.left = NEXT[HEADING, "length"], framing
         return request
 
-    def check_partial_head(self, head: bytes) -> Event | None:
-        """Refuse early what can never become a good head; else wait for more."""
-        line, crlf, _ = head.partition(b"\r\n")
-        if len(line) > self.limits.target + 100:
-            raise ProtocolError(f"request line over {self.limits.target} bytes", 414)
-        if len(head) > self.limits.head:
-            raise ProtocolError(f"head over {self.limits.head} bytes", 431)
+    def check_start(self, head: bytes) -> Event | None:
+        """Refuse what can never become a good head, by its first fault; else wait for more.
+
+        By the first one, so that how the bytes were cut never decides what the peer is told.
+        """
+        start = head[: self.limits.head + 1]
+        line = start[: self.limits.target + 102]  # 100 for the method and the version, and CR LF
         # A TLS hello (0x16), or lines ended by LF alone: waiting would never end.
-        if BARE_LF.search(head) or head[:1] == b"\x16":
+        if head[:1] == b"\x16" or BARE_LF.search(line):
             raise bad_head(head)
+        if len(line) == self.limits.target + 102 and b"\r\n" not in line:
+            raise ProtocolError(f"request line over {self.limits.target} bytes", 414)
+        if BARE_LF.search(start):
+            raise bad_head(head)
+        if len(start) > self.limits.head:
+            raise ProtocolError(f"head over {self.limits.head} bytes", 431)
         return None
 
     def read_body(self) -> Event | None:
@@ -174,7 +181,7 @@ class Reader:
         return Data(data)
 
     def read_size(self) -> Event | None:
-        line = CHUNK_LINE.match(self.buffer, self.at)
+        line = CHUNK_LINE.match(self.buffer, self.at, self.at + self.limits.chunk_line)
         if line is None:
             rest = self.rest()
             if b"\n" in rest or len(rest) > self.limits.chunk_line:
@@ -201,10 +208,11 @@ class Reader:
         return self.read_size()
 
     def read_trailer(self) -> Event | None:
-        trailers = TRAILERS.match(self.buffer, self.at)
+        trailers = TRAILERS.match(self.buffer, self.at, self.at + self.limits.head)
         if trailers is None:
             rest = self.rest()
-            if b"\r\n\r\n" in rest or BARE_LF.search(rest):
+            start = rest[: self.limits.head]
+            if b"\r\n\r\n" in start or BARE_LF.search(start):
                 raise ProtocolError(f"bad trailer {rest[:80]!r} (RFC 9112 7.1.2)")
             if len(rest) > self.limits.head:
                 raise ProtocolError(f"trailers over {self.limits.head} bytes", 431)
