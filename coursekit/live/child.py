@@ -81,10 +81,10 @@ class Child:
         fd = listener.fileno() if self.takes_fd else None
         if fd is None:
             listener.close()
-        words = self.words(port=self.address[1], fd=fd, folder=str(self.folder))
-        command = [self._find(words[0]), *words[1:]]
-        shim = [sys.executable, "-I", "-S", servers._child.__file__, str(fd or "-")]
         try:
+            words = self.words(port=self.address[1], fd=fd, folder=str(self.folder))
+            command = [self._find(words[0]), *words[1:]]
+            shim = [sys.executable, "-I", "-S", servers._child.__file__, str(fd or "-")]
             with open(self._log_file, "wb") as log:
                 self._process = subprocess.Popen(
                     [*shim, *command],
