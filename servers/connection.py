@@ -7,89 +7,19 @@ Left out: TLS (a proxy ends it), a spool file for slow readers of long streams (
 """
 
 import io
-import logging
 import select
 import socket
 import struct
 import time
-from dataclasses import dataclass
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import NamedTuple
-from wsgiref.types import WSGIApplication
 
+from servers import wsgi
 from servers.head import ProtocolError, Request, wants_continue
-from servers.http11 import END, LIMITS, Data, Limits, Reader, encode_head
-from servers.wsgi import BodyInput, Environ, StartResponse, environ_for, run_app
+from servers.http11 import END, Data, Reader
+from servers.service import Disconnected, Service, date_field, error_answer, wait
 
-LOG = logging.getLogger("servers")
 EARLY_BODY = 64 * 1024  # a body up to this size is read before a thread is spent on it
 UNSENT = 256 * 1024  # what may wait for a slow reader before the app has to wait too
 RECV = 64 * 1024
-
-
-class Disconnected(ConnectionError):
-    """Say that the peer has left, or does not read: nobody is there to be answered."""
-
-
-class Times(NamedTuple):
-    """Bound every wait, in seconds. Precedents: nginx 60 and 75, Gunicorn 30 for the stop."""
-
-    head: float = 10.0  # from a head's first byte to its last; then 408
-    idle: float = 75.0  # between two requests; then the connection is closed
-    io: float = 30.0  # for the next piece of a body, in or out; then it is broken off
-    linger: float = 2.0  # for the peer to read a last answer
-    stop: float = 30.0  # for the requests in flight when the server stops
-
-
-TIMES = Times()
-
-
-@dataclass(slots=True)
-class Service:
-    """Hold what all connections of one server share."""
-
-    app: WSGIApplication
-    base: Environ
-    limits: Limits = LIMITS
-    times: Times = TIMES
-    log: logging.Logger = LOG
-    stopping: bool = False  # each answer from now on says Connection: close
-
-
-def date_field() -> bytes:
-    """Return the Date field line of this second (RFC 9110 6.6.1)."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
-    return _date[1]
-
-
-_date = 0, b""
-
-
-def error_answer(status: int, message: str) -> bytes:
-    """Return a whole answer that says what went wrong and closes the connection."""
-    reason = HTTPStatus(status).phrase
-    body = f"{status} {reason}: {message}\n".encode()
-    head = encode_head(
-        f"{status} {reason}".encode(),
-        [
-            (b"Content-Type", b"text/plain; charset=utf-8"),
-            (b"Content-Length", b"%d" % len(body)),
-            (b"Connection", b"close"),
-        ],
-    )
-    return head[:-2] + date_field() + b"\r\n" + body
-
-
-def wait(sock: socket.socket, event: int, seconds: float) -> None:
-    """Wait until `sock` is ready for select.POLLIN or POLLOUT; raise Disconnected if too late."""
-    poll = select.poll()
-    poll.register(sock, event)
-    if not poll.poll(seconds * 1000):
-        raise Disconnected(f"the peer did nothing for {seconds} seconds")
 
 
 class Connection:
@@ -103,7 +33,7 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock, self.peer, self.service = sock, peer, service
         self.reader = Reader(service.limits)
-        self.deadline = time.monotonic() + service.times.head
+        self.give(service.times.head)
         self.unsent = b""  # what the peer has not taken yet
         self.busy = False  # a thread serves it
         self.last = False  # the last answer is out: read and drop until the peer closes
@@ -118,6 +48,10 @@ class Connection:
         self.early: list[bytes] = []  # pieces of the body read before the app is called
         self.size = 0  # of these, in bytes
         self.complete = False  # the request's END has been read
+
+    def give(self, seconds: float) -> None:
+        """Set the time by which the peer has to do something."""
+        self.deadline = time.monotonic() + seconds
 
     def idle(self) -> bool:
         return self.request is None and not self.reader.rest() and not self.unsent
@@ -145,6 +79,7 @@ class Connection:
             elif isinstance(event, Data):
                 self.early.append(event.body)
                 self.size += len(event.body)
+                self.give(self.service.times.io)
             elif event is END:
                 self.complete = True
             else:
@@ -198,14 +133,16 @@ class Connection:
         """Call the app for the request that is there, and decide how the connection goes on."""
         request, service = self.request, self.service
         assert request is not None
-        response = StartResponse(request, self.send, date_field, not service.stopping)
+        response = wsgi.StartResponse(request, self.send, date_field, not service.stopping)
         body: io.BufferedIOBase
         if self.complete:
             body = io.BytesIO(b"".join(self.early))
         else:
-            body = io.BufferedReader(BodyInput(self.more))
+            body = io.BufferedReader(wsgi.BodyInput(self.more))
         try:
-            run_app(service.app, environ_for(request, service.base, self.peer, body), response)
+            wsgi.run_app(
+                service.app, wsgi.environ_for(request, service.base, self.peer, body), response
+            )
         except (Disconnected, ProtocolError):
             if response.sent:
                 return self.close()
@@ -217,9 +154,9 @@ class Connection:
         if not response.keep_alive or not self.complete:
             return self.leave()
         self.reset()
-        self.deadline = time.monotonic() + service.times.idle
+        self.give(service.times.io if self.unsent else service.times.idle)
 
-    def cut(self, response: StartResponse) -> None:
+    def cut(self, response: wsgi.StartResponse) -> None:
         """End an answer that failed: a 500 if nothing was sent, else a visible break."""
         if not response.sent:
             return self.refuse(500, "the application failed; the server's log says how")
@@ -229,7 +166,9 @@ class Connection:
         self.close()
 
     def refuse(self, status: int, message: str) -> None:
-        self.send(error_answer(status, message))
+        head, body = error_answer(status, message)
+        bodiless = self.request is not None and self.request.method == b"HEAD"
+        self.send(head if bodiless else head + body)
         self.leave()
 
     def leave(self) -> None:
@@ -238,14 +177,16 @@ class Connection:
         RFC 9112 9.6: to close while the peer still sends makes the kernel answer with a
         reset, which can destroy the answer on its way.
         """
-        if self.complete and not self.reader.rest() and not self.unsent:
-            return self.close()
         self.last = True
-        self.deadline = time.monotonic() + self.service.times.linger
-        if not self.unsent:
+        if self.unsent:
+            self.give(self.service.times.io)
+        elif self.complete and not self.reader.rest():
+            self.close()
+        else:
             self.half_close()
 
     def half_close(self) -> None:
+        self.give(self.service.times.linger)
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:  # the peer was faster
@@ -260,20 +201,27 @@ class Connection:
         """Read and write what is possible without waiting; True if the app can be called."""
         try:
             if self.unsent:
-                self.send(b"")
-                if self.last and not self.unsent:
-                    self.half_close()
-            elif self.last:
+                return self.flush()
+            if self.last:
                 if not self.sock.recv(RECV):
                     self.close()
-            else:
-                self.receive()
-                return self.advance()
+                return False
+            if self.idle():
+                self.give(self.service.times.head)
+            self.receive()
+            return self.advance()
         except BlockingIOError:
             pass
         except (ProtocolError, OSError) as error:
             self.fail(error)
         return False
+
+    def flush(self) -> bool:
+        self.send(b"")
+        self.give(self.service.times.io if self.unsent else self.service.times.idle)
+        if self.last and not self.unsent:
+            self.leave()
+        return not (self.unsent or self.last) and self.reader.rest() != b"" and self.advance()
 
     def serve(self) -> None:
         """Answer the request that is there, and those pipelined behind it, in order."""
@@ -302,29 +250,3 @@ class Connection:
         if self.last or self.unsent or self.idle():
             return self.close()
         self.fail(ProtocolError("the request took too long to arrive", 408))
-
-
-def one_connection(
-    sock: socket.socket,
-    peer: tuple[str, int],
-    service: Service,
-    stop: socket.socket | None = None,
-) -> None:
-    """Serve one connection to its end, and nothing else meanwhile; `stop` ends an idle one."""
-    with sock:
-        connection = Connection(sock, peer, service)
-        while not connection.closed:
-            poll = select.poll()
-            poll.register(sock, select.POLLOUT if connection.unsent else select.POLLIN)
-            if stop is not None and not service.stopping:
-                poll.register(stop, select.POLLIN)
-            events = dict(poll.poll(max(0.0, connection.deadline - time.monotonic()) * 1000))
-            if sock.fileno() in events:
-                if connection.ready():
-                    connection.serve()
-            elif not events:
-                connection.expire()
-            else:
-                service.stopping = True
-            if service.stopping and connection.idle():
-                connection.close()

@@ -6,6 +6,7 @@ Left out: balancing of accepts over processes (the kernel does it, more or less)
 """
 
 import logging
+import select
 import selectors
 import socket
 import threading
@@ -14,8 +15,9 @@ from collections import deque
 from functools import partial
 from wsgiref.types import WSGIApplication
 
-from servers.connection import LOG, RECV, TIMES, Connection, Service, Times, one_connection
+from servers.connection import RECV, Connection
 from servers.http11 import LIMITS, Limits
+from servers.service import LOG, TIMES, Service, Times
 from servers.wsgi import base_environ
 
 
@@ -49,6 +51,32 @@ def recv_until(sock: socket.socket, delimiter: bytes, limit: int = 65536) -> tup
         data += piece
     end = data.index(delimiter) + len(delimiter)
     return data[:end], data[end:]
+
+
+def one_connection(
+    sock: socket.socket,
+    peer: tuple[str, int],
+    service: Service,
+    stop: socket.socket | None = None,
+) -> None:
+    """Serve one connection to its end, and nothing else meanwhile; `stop` ends an idle one."""
+    with sock:
+        connection = Connection(sock, peer, service)
+        while not connection.closed:
+            poll = select.poll()
+            poll.register(sock, select.POLLOUT if connection.unsent else select.POLLIN)
+            if stop is not None and not service.stopping:
+                poll.register(stop, select.POLLIN)
+            events = dict(poll.poll(max(0.0, connection.deadline - time.monotonic()) * 1000))
+            if sock.fileno() in events:
+                if connection.ready():
+                    connection.serve()
+            elif not events:
+                connection.expire()
+            else:
+                service.stopping = True
+            if service.stopping and connection.idle():
+                connection.close()
 
 
 def serve_serial(
@@ -132,8 +160,11 @@ class Pool:
                 self.park(connection)
         except BlockingIOError:
             pass
-        except OSError as error:  # out of files: leave the rest in the backlog for a second
+        except OSError as error:
+            # No file descriptor is left, say. Asking again at once would spin: the backlog
+            # keeps the rest until the next sweep.
             self.service.log.error("cannot accept: %s", error)
+            self.selector.unregister(self.listener)
 
     def park(self, connection: Connection) -> None:
         """Let the selector watch a connection that no thread serves; or part with it."""
@@ -165,17 +196,21 @@ class Pool:
             self.park(connection)
 
     def sweep(self, now: float) -> None:
+        """Part with whoever is too late; take connections again if that had to stop."""
         for connection in list(self.connections):
             if not connection.busy and now > connection.deadline:
                 connection.expire()
                 self.park(connection)
+        if not self.service.stopping and self.listener not in self.selector.get_map():
+            self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
 
     def begin_stop(self, stop: socket.socket) -> None:
         """Take no more connections, close the idle ones, answer what has begun."""
         self.service.stopping = True
         self.deadline = time.monotonic() + self.service.times.stop
         self.selector.unregister(stop)
-        self.selector.unregister(self.listener)
+        if self.listener in self.selector.get_map():
+            self.selector.unregister(self.listener)
         self.listener.close()
         for connection in list(self.connections):
             if not connection.busy and connection.idle():

@@ -22,6 +22,7 @@ from servers.head import Request, wants_keep_alive
 from servers.http11 import encode_chunk, encode_field
 
 Environ = dict[str, Any]
+Send = Callable[[bytes], None]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
 
@@ -174,11 +175,7 @@ class StartResponse:
                  "send", "sent", "surplus")  # fmt: skip
 
     def __init__(
-        self,
-        request: Request,
-        send: Callable[[bytes], None],
-        date: Callable[[], bytes],
-        keep_alive: bool = True,
+        self, request: Request, send: Send, date: Callable[[], bytes], keep_alive: bool = True
     ) -> None:
         self.request, self.send, self.date = request, send, date
         self.keep_alive = keep_alive and wants_keep_alive(request)
@@ -209,20 +206,12 @@ class StartResponse:
         self.bodiless = self.request.method == b"HEAD" or status[:3] in ("204", "304")
         return self.write
 
-    def write(self, data: bytes) -> None:
-        """Send a piece of the body, and the head before the first one."""
-        check_bytes(data)
-        if data:
-            self.send(self.start(None) + self.frame(data))
-
-    def whole(self, data: bytes) -> None:
-        """Send a body that is complete: its length is known even if the app did not say."""
-        check_bytes(data)
-        if not self.sent:
-            self.send(self.start(len(data)) + self.frame(data))
-        else:  # write() was used before
-            self.write(data)
-        self.finish()
+    def write(self, data: bytes, whole: bool = False) -> None:
+        """Send a piece of the body, the head before the first; `whole`: there is no other."""
+        if not isinstance(data, bytes):
+            raise AppError(f"a body is made of bytes, not {type(data).__name__}")
+        if data or whole:
+            self.send(self.start(len(data) if whole else None) + self.frame(data))
 
     def finish(self) -> None:
         """End the body; raise AppError if the app sent less or more than it declared."""
@@ -264,7 +253,7 @@ class StartResponse:
 
     def frame(self, data: bytes) -> bytes:
         """Return `data` as it goes on the wire, never more than Content-Length allows."""
-        if self.bodiless:
+        if self.bodiless or not data:
             return b""
         if self.left is not None:
             self.surplus += max(0, len(data) - self.left)
@@ -273,21 +262,14 @@ class StartResponse:
         return encode_chunk(data) if self.chunked else data
 
 
-def check_bytes(data: object) -> None:
-    if not isinstance(data, bytes):
-        raise AppError(f"a body is made of bytes, not {type(data).__name__}")
-
-
 def run_app(app: WSGIApplication, environ: Environ, response: StartResponse) -> None:
     """Call the app, send what it returns, close it; raise what the app or its mistake raises."""
     chunks = app(environ, response)
     try:
-        if isinstance(chunks, (list, tuple)) and len(chunks) == 1:
-            for chunk in chunks:
-                response.whole(chunk)
-            return
+        # PEP 3333: of a sequence of one, the server may work out the Content-Length.
+        whole = isinstance(chunks, (list, tuple)) and len(chunks) == 1
         for chunk in chunks:
-            response.write(chunk)
+            response.write(chunk, whole)
         response.finish()
     finally:
         close = getattr(chunks, "close", None)

@@ -1,0 +1,80 @@
+"""What the connections of one server share: its app, its limits and times, its log.
+
+And the answers that need no app: to a peer that broke a rule, or when the app failed.
+"""
+
+import logging
+import select
+import socket
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import NamedTuple
+from wsgiref.types import WSGIApplication
+
+from servers.http11 import LIMITS, Limits, encode_head
+from servers.wsgi import Environ
+
+LOG = logging.getLogger("servers")
+
+
+class Disconnected(ConnectionError):
+    """Say that the peer has left, or does not read: nobody is there to be answered."""
+
+
+class Times(NamedTuple):
+    """Bound every wait, in seconds. Precedents: nginx 60 and 75, Gunicorn 30 for the stop."""
+
+    head: float = 10.0  # from a head's first byte to its last; then 408
+    idle: float = 75.0  # between two requests; then the connection is closed
+    io: float = 30.0  # for the next piece of a body, in or out; then it is broken off
+    linger: float = 2.0  # for the peer to read a last answer
+    stop: float = 30.0  # for the requests in flight when the server stops
+
+
+TIMES = Times()
+
+
+@dataclass(slots=True)
+class Service:
+    """Hold what all connections of one server share."""
+
+    app: WSGIApplication
+    base: Environ
+    limits: Limits = LIMITS
+    times: Times = TIMES
+    log: logging.Logger = LOG
+    stopping: bool = False  # each answer from now on says Connection: close
+
+
+def date_field() -> bytes:
+    """Return the Date field line of this second (RFC 9110 6.6.1)."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
+    return _date[1]
+
+
+_date = 0, b""
+
+
+def error_answer(status: int, message: str) -> tuple[bytes, bytes]:
+    """Return head and body of an answer that says what went wrong and closes the connection."""
+    line = f"{status} {HTTPStatus(status).phrase}"
+    body = f"{line}: {message}\n".encode()
+    fields = [
+        (b"Content-Type", b"text/plain; charset=utf-8"),
+        (b"Content-Length", b"%d" % len(body)),
+        (b"Connection", b"close"),
+    ]
+    return encode_head(line.encode(), fields)[:-2] + date_field() + b"\r\n", body
+
+
+def wait(sock: socket.socket, event: int, seconds: float) -> None:
+    """Wait until `sock` is ready for select.POLLIN or POLLOUT; raise Disconnected if too late."""
+    poll = select.poll()
+    poll.register(sock, event)
+    if not poll.poll(seconds * 1000):
+        raise Disconnected(f"the peer did nothing for {seconds} seconds")
