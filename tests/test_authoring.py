@@ -221,6 +221,7 @@ def test_a_good_lesson_has_no_findings(root, save):
     picture = "```mermaid\nsequenceDiagram\n  accTitle: a\n  accDescr: b\n  A->>B: x\n```"
     shown = [
         new_output("display_data", data={"text/html": '<img alt="a cat" src="x">'}),
+        new_output("display_data", data={"image/svg+xml": '<svg aria-label="a cat"/>'}),
         new_output("display_data", data={"text/vnd.mermaid": "accTitle: a\naccDescr: b"}),
     ]
     path = lesson(
@@ -252,6 +253,10 @@ def shown(**data):
         ("alt-text", [code("1", execution_count=1, outputs=shown(image_png="aGk="))]),
         ("alt-text", [code("1", execution_count=1, outputs=shown(text_html="<svg width=1>"))]),
         ("alt-text", [code("1", execution_count=1, outputs=shown(text_html="<iframe src=x>"))]),
+        (
+            "alt-text",
+            [code("1", execution_count=1, outputs=shown(**{"image/svg+xml": "<svg/>"}))],
+        ),
         (
             "alt-text",
             [code("1", execution_count=1, outputs=shown(**{"text/vnd.mermaid": "graph TD"}))],

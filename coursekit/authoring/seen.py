@@ -54,8 +54,8 @@ def alternative_text(notebook: Notebook, path: Path) -> Found:
         texts = [cell.source] if cell.cell_type == "markdown" else []
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            texts.append(data.get("text/html", ""))
-            if {"image/png", "image/jpeg", "image/svg+xml"} & set(data):
+            texts += [data.get("text/html", ""), data.get("image/svg+xml", "")]
+            if {"image/png", "image/jpeg"} & set(data):
                 yield cell.id, "alt-text", 'picture output; show HTML with <img alt="..."> instead'
             if not _titled(data.get("text/vnd.mermaid")):
                 yield cell.id, "alt-text", "mermaid output; give it accTitle: and accDescr:"
