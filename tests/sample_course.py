@@ -173,3 +173,9 @@ def write_course(root: Path) -> Path:
     path.parent.mkdir(parents=True)
     nbformat.write(notebook(), path)
     return path
+
+
+def write_notebook(path: Path, cells: list) -> Path:
+    """Write a notebook of these cells."""
+    nbformat.write(v4.new_notebook(cells=cells), path)
+    return path

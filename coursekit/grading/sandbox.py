@@ -73,28 +73,36 @@ class Confined:
 
     def end(self) -> None:
         """Kill the process and all it started; wait until they are gone."""
-        found = set(descendants(self.process.pid))
-        if not contained().namespaces:
-            found |= set(marked_with(self.token))
-        for stray in found:
-            try:
-                stray.kill()
-            except psutil.Error:
-                continue
+        deadline = time.monotonic() + 2
+        found = descendants(self.process.pid)
+        _kill(found)
         if contained().namespaces and found:
             self._reaped(2)  # bubblewrap collects its children, then leaves
         _signal_group(self.process.pid)
         self.process.wait()
-        _gone(found, time.monotonic() + 2)
+        _gone(found, deadline)
+        if (
+            not contained().namespaces
+        ):  # strays that left the session, and those they start meanwhile
+            while (found := marked_with(self.token)) and time.monotonic() < deadline:
+                _kill(found)
+                _gone(found, deadline)
         if self.folder:
             self.folder.cleanup()
 
-    def _reaped(self, seconds: float) -> bool:
+    def _reaped(self, seconds: float) -> None:
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return False
-        return True
+            return
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
 
 
 def _gone(processes: Iterable[psutil.Process], deadline: float) -> None:
@@ -129,7 +137,7 @@ def marked_with(token: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == token:
+            if process.environ().get(MARK) == token and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (psutil.Error, OSError):
             continue
@@ -144,11 +152,14 @@ class Containment:
     why_not: str = ""
 
     def __str__(self) -> str:
-        limits = "time, memory, processes, open files and file size"
-        if sys.platform != "linux":
-            limits = "time, open files and file size"
+        limits = "time, open files, file size"
+        if sys.platform == "linux":
+            limits += ", memory"
         if self.namespaces:
-            return f"contained: network, processes, files (bubblewrap); limited: {limits}"
+            walls = "contained: network, processes, files (bubblewrap)"
+            return f"{walls}; limited: {limits}, number of processes"
+        if os.getuid() != 0:  # root is not bound by it
+            limits += ", number of processes"
         return (
             f"limited: {limits}. NOT contained here ({self.why_not}): the answers can read this"
             " user's files, the solutions among them, and use the network"

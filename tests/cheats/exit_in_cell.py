@@ -1,0 +1,5 @@
+# cheat: ends the process while the cell runs
+# exercise: double
+import os
+
+os._exit(0)
