@@ -14,13 +14,14 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
     index = trace.steps.index(step)
     previous = trace.steps[index - 1] if index else step
     source, target = (trace.label(trace.lane(step, role)) for role in (step.source, step.target))
-    where = f", connection {step.connection}" if step.connection else ""
+    several = len({each.connection for each in trace.steps if each.connection}) > 1
+    where = f", connection {step.connection or '?'}" if several else ""
     return {
         "number": index + 1,
         "label": step.label,
         "who": f"{source} → {target}{where}",
-        "when": f"{trace.milliseconds(step):.3f} ms after the start, "
-                f"{(step.time - previous.time) / 1e6:+.3f} ms from the step before",
+        "when": f"{trace.milliseconds(step):.3f} ms after the start" + (
+            f", {(step.time - previous.time) / 1e6:+.3f} ms from the step before" if index else ""),
         "note": step.note,
         "fields": fields(step.info) if step.call else [],
         "text": text_of(step.data),

@@ -21,7 +21,8 @@ WIDTH = 760  # px of a still
 NARROW = 560  # px of each of two stills side by side
 SCALE = 460  # px of a page's drawing to scale in time
 LABEL = 15  # px that a label needs for itself
-LEFT, RIGHT = 17.0, 88.0  # per cent of the width: first and last lane
+EDGES = 17.0, 87.0  # per cent of the width: first and last lane
+TIGHT = 14.0, 84.0  # the same where two diagrams stand side by side
 
 INK, DIM, LINE, PAPER = "#1f2328", "#59636e", "#afb8c1", "#ffffff"
 ROLES = {"client": "#0969da", "server": "#8250df", "app": "#9a6700"}
@@ -62,14 +63,18 @@ def timed(trace: Trace, steps: Sequence[Step | None], differs: Sequence[bool] = 
 class Drawing:
     """Draw the steps of one trace."""
 
-    def __init__(self, trace: Trace, *, live: bool, width: int = WIDTH) -> None:
-        self.trace, self.live, self.width = trace, live, width
+    def __init__(self, trace: Trace, *, live: bool, pair: bool = False) -> None:
+        self.trace, self.live, self.pair = trace, live, pair
+        self.width = NARROW if pair else WIDTH
+        self.edges = TIGHT if pair else EDGES
         self.lanes = trace.lanes()
         self.numbers = {id(step): i for i, step in enumerate(trace.steps, 1)}
 
-    def head(self) -> str:
-        """Return the titles of the lanes."""
-        return "".join(self.at(i, self._title(lane)) for i, lane in enumerate(self.lanes))
+    def head(self, clock: bool = False) -> str:
+        """Return the titles of the lanes, and one for the column of times."""
+        unit = self._text("ms", "13%", 26, anchor="end", fill=DIM, size=10,
+                          css="fsts-dim fsts-clock") if clock and not self.pair else ""
+        return unit + "".join(self.at(i, self._title(lane)) for i, lane in enumerate(self.lanes))
 
     def body(self, rows: Sequence[Row], height: float, clock: bool = False) -> str:
         """Return lifelines, arrows and labels, from the top at 0 to `height`."""
@@ -81,8 +86,8 @@ class Drawing:
 
     def x(self, lane: float) -> str:
         """Return the place of a lane (or between two) across the page."""
-        count = max(1, len(self.lanes) - 1)
-        percent = LEFT + lane * (RIGHT - LEFT) / count
+        left, right = self.edges
+        percent = left + lane * (right - left) / max(1, len(self.lanes) - 1)
         return f"{percent:.2f}%" if self.live else f"{percent * self.width / 100:.0f}"
 
     def at(self, lane: float, content: str, y: float = 0) -> str:
@@ -92,7 +97,7 @@ class Drawing:
         return f'<g transform="translate({self.x(lane)} {y:g})">{content}</g>'
 
     def _title(self, lane: Lane) -> str:
-        text = self.trace.label(lane)
+        text = self.trace.label(lane, short=self.pair and self.live)
         width = 8 * len(text) + 22
         return (f'<rect class="fsts-lane fsts-{lane[0]}" x="{-width / 2:g}" y="8" '
                 f'width="{width}" height="28" rx="6" fill="{PAPER}" stroke="{ROLES[lane[0]]}" '
@@ -119,7 +124,8 @@ class Drawing:
         band = (f'<rect class="fsts-band" x="0" width="100%" y="{row.y - 20:g}" height="28" '
                 'fill="none"/>') if self.live else ""
         if step is None:
-            inner = self._text("· · ·", self.x(0), row.y, fill=DIM, css="fsts-dim")
+            inner = self._text("not here", self.x((len(self.lanes) - 1) / 2), row.y - 2, fill=DIM,
+                               css="fsts-dim")
         else:
             inner = self._margin(step, row, clock) + self._arrow(step, row)
         return f'<g class="{css}" data-row="{index}">{band}{inner}</g>'
@@ -128,13 +134,13 @@ class Drawing:
         mark = "≠ " if row.differs else ""
         text = mark + str(self.numbers[id(step)])
         hidden = "" if row.labelled else " fsts-crowded"
-        number = self._text(text, 8, row.y + 1, anchor="start", fill=DIM, size=11,
-                            css="fsts-dim" + hidden)
-        if not clock:
+        number = self._text(text, 32 if row.differs else 22, row.y + 1, anchor="end", fill=DIM,
+                            size=11, css="fsts-dim" + hidden)
+        if not clock or self.pair:
             return number
-        time = self._text(f"{self.trace.milliseconds(step):.2f} ms", "11%", row.y + 1,
-                          anchor="end", fill=DIM, size=10, css="fsts-dim fsts-clock" + hidden)
-        return number + time
+        return number + self._text(f"{self.trace.milliseconds(step):.2f}", "13%", row.y + 1,
+                                   anchor="end", fill=DIM, size=10,
+                                   css="fsts-dim fsts-clock" + hidden)
 
     def _arrow(self, step: Step, row: Row) -> str:
         source, target = (self.lanes.index(self.trace.lane(step, role))
@@ -165,7 +171,7 @@ def _head(step: Step, way: int, gap: int, color: str) -> str:
         near, far = tip - way * 2, tip - way * 10
         return (f'<path {css} d="M{near} -5L{far} 5M{near} 5L{far} -5" stroke="{color}" '
                 'stroke-width="2" fill="none"/>')
-    if step.kind == "close":
+    if step.kind == "eof":
         return (f'<path {css} d="M{tip - way * 2} -6V6" stroke="{color}" stroke-width="3" '
                 'fill="none"/>')
     if step.call:
@@ -176,11 +182,12 @@ def _head(step: Step, way: int, gap: int, color: str) -> str:
 
 def still(figures: Sequence[tuple[Trace, list[Row]]], alt: str) -> str:
     """Return one diagram, or several side by side, as an image that needs no style sheet."""
-    width = WIDTH if len(figures) == 1 else NARROW
+    pair = len(figures) > 1
+    width = NARROW if pair else WIDTH
     height = HEAD + ROW * max(len(rows) for _, rows in figures) + 12
     drawn = ""
     for i, (trace, rows) in enumerate(figures):
-        drawing = Drawing(trace, live=False, width=width)
+        drawing = Drawing(trace, live=False, pair=pair)
         drawn += (f'<g transform="translate({i * width} 0)">{drawing.head()}'
                   f'<g transform="translate(0 {HEAD})">{drawing.body(rows, height - HEAD)}</g></g>')
     size = f"{len(figures) * width} {height}"

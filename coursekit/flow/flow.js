@@ -33,7 +33,7 @@ function render({ model, el }) {
   const data = model.get("data");
   let spacing = "even", bytes = "text";
 
-  const root = make("div", "fsts-flow");
+  const root = make("div", data.figures.length > 1 ? "fsts-flow fsts-two" : "fsts-flow");
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", data.title);
   root.dataset.lmSuppressShortcuts = "true"; // else the notebook takes the arrow keys
@@ -97,7 +97,9 @@ function render({ model, el }) {
     for (const node of stage.querySelectorAll(".fsts-step")) {
       const now = Number(node.dataset.row) === at;
       node.classList.toggle("fsts-now", now);
-      if (now && node.querySelector("text")) reveal(node);
+      if (!now) continue;
+      node.parentNode.append(node); // to the front, where steps crowd
+      reveal(node);
     }
     const details = (data.rows[at] || []).map((detail, i) => explain(detail, data.figures[i].name));
     pane.replaceChildren(...details);

@@ -151,7 +151,7 @@ def _place_afterwards(call: Call, last: Step) -> None:
 
 def _place_closes(marks: list[Step], exchanges: list[Exchange]) -> None:
     for number in {step.connection for step in marks}:
-        closes = [step for step in marks if step.connection == number and step.kind == "close"]
+        closes = [step for step in marks if step.connection == number and step.kind == "eof"]
         if len(closes) != 2 or abs(closes[0].time - closes[1].time) > SLACK:
             continue
         heads = [step for each in exchanges if each.connection == number

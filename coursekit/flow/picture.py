@@ -42,7 +42,7 @@ class Flow(anywidget.AnyWidget):
             "title": a.title() if b is None else f"{a.title()}. {compare.described(a, b)}",
             "alt": self.still["alt"],
             "table": self.still["text/plain"],
-            "figures": [_figure(trace, [row[i] for row in rows], marks)
+            "figures": [_figure(trace, [row[i] for row in rows], marks, b is not None)
                         for i, trace in enumerate(traces)],
             "rows": [[step and detail(trace, step) for trace, step in zip(traces, row, strict=True)]
                      for row in rows],
@@ -76,13 +76,14 @@ def _two(a: Trace, b: Trace) -> dict[str, str]:
             "text/vnd.mermaid": compare.mermaid(a, b), "image/svg+xml": draw.still(figures, alt)}
 
 
-def _figure(trace: Trace, steps: Sequence[Step | None], marks: Sequence[bool]) -> dict[str, Any]:
+def _figure(trace: Trace, steps: Sequence[Step | None], marks: Sequence[bool],
+            pair: bool) -> dict[str, Any]:
     """Return the drawings of one trace: evenly spaced, and to scale in time."""
-    drawing = draw.Drawing(trace, live=True)
+    drawing = draw.Drawing(trace, live=True, pair=pair)
     height = draw.ROW * len(steps) + 12
     return {
         "name": trace.name,
-        "head": [draw.HEAD, drawing.head()],
+        "head": [draw.HEAD, drawing.head(clock=True)],
         "even": [height, drawing.body(draw.even(steps, marks), height, clock=True)],
         "time": [draw.SCALE, drawing.body(draw.timed(trace, steps, marks), draw.SCALE,
                                           clock=True)],

@@ -37,7 +37,7 @@ class Step:
     @property
     def ends(self) -> bool:
         """Tell whether a connection, or one direction of it, ends here."""
-        return self.kind in ("close", "reset", "refused")
+        return self.kind in ("eof", "reset", "refused")
 
 
 @dataclass(eq=False)
@@ -91,8 +91,7 @@ def marks_of(wires: list[Wire]) -> Iterator[Step]:
     """Yield the steps that carry no bytes: connects and ends."""
     for wire in wires:
         if wire.kind != "data":
-            kind = "close" if wire.kind == "eof" else wire.kind
-            yield Step(wire.time, wire.sender, _other(wire.sender), kind, MARKS[wire.kind],
+            yield Step(wire.time, wire.sender, _other(wire.sender), wire.kind, MARKS[wire.kind],
                        connection=wire.connection)
 
 

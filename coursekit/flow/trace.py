@@ -107,14 +107,16 @@ class Trace:
         ranks = {"client": 0, "server": 1, "app": 2}
         return sorted(found, key=lambda lane: (lane[0] != "client", lane[1], ranks[lane[0]], lane))
 
-    def label(self, lane: Lane) -> str:
-        """Return a lane's title: "client", "worker 1", "app, thread 2"."""
+    def label(self, lane: Lane, *, short: bool = False) -> str:
+        """Return a lane's title: "client", "worker 1", "app, thread 2"; short: without the name."""
         role, process, thread = lane
         if role == "client":
             return "client"
         many = bool(process) and (self.workers or len(self._processes()) > 1)
         if role == "server":
             one = f"{self.name} worker" if self.workers else self.name
+            if short:
+                one = "worker" if self.workers else "server"
             return f"worker {process}" if many else one
         where = f"app in worker {process}" if many else "app"
         several = bool(thread) and len(self._threads(self._processes()[process - 1])) > 1

@@ -245,7 +245,9 @@ def _scope(scope: dict[str, Any]) -> Note:
 
 
 def _texts(values: dict[str, Any]) -> Note:
-    return {name: str(value) for name, value in values.items()}
+    # Objects, such as wsgi.errors, say nothing but their address.
+    return {name: str(value) for name, value in values.items()
+            if isinstance(value, (str, int, tuple, list))}
 
 
 def _describe(result: Any) -> str:
