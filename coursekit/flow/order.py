@@ -154,8 +154,11 @@ def _place_closes(marks: list[Step], exchanges: list[Exchange]) -> None:
         closes = [step for step in marks if step.connection == number and step.kind == "eof"]
         if len(closes) != 2 or abs(closes[0].time - closes[1].time) > SLACK:
             continue
-        heads = [step for each in exchanges if each.connection == number
-                 for step in each.response if step.kind == "head"]
+        answers = [step for each in exchanges if each.connection == number
+                   for step in each.response]
+        if any(closes[0].time < step.time < closes[1].time for step in answers):
+            continue  # a half-close: what came after it stays after it
+        heads = [step for step in answers if step.kind == "head"]
         announced = "server" if any(_closing(head.data) for head in heads) else "client"
         first, second = sorted(closes, key=lambda step: step.source != announced)
         first.place = min(first.place, second.place)
