@@ -29,7 +29,8 @@ help:
 	@echo "make clean                remove the environment and everything that was made"
 
 lab: .venv/course
-	@$(PY) -m jupyterlab --LabApp.news_url=None $(ROOT_ARGS) $(LAB_ARGS) notebooks/00_start_here.ipynb
+	@$(PY) -m jupyterlab --log-level=WARN --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+		--LabApp.news_url=None $(ROOT_ARGS) $(LAB_ARGS)
 
 test: .venv/tests
 	@$(PY) -m pytest $(or $(TEST_ARGS),$(WHOLE))
