@@ -7,7 +7,8 @@ streams that were closed. "Right" says what a server owes its client and its log
 
 import sys
 
-PLAIN = ("Content-Type", "text/plain")  # put into a new list each time: a server may change the list
+# One header; a new list is made around it each time, because a server may change the list.
+PLAIN = ("Content-Type", "text/plain")
 CLOSED = []
 
 

@@ -8,7 +8,8 @@ often close() was called on the answer of /counted.
 import io
 import sys
 
-PLAIN = ("Content-Type", "text/plain")  # put into a new list each time: a server may change the list
+# One header; a new list is made around it each time, because a server may change the list.
+PLAIN = ("Content-Type", "text/plain")
 CLOSED = []
 
 
@@ -89,11 +90,11 @@ def latin_header(environ, start_response):
 
 
 def reads_lines(environ, start_response):
-    """Read the body with readline, then iteration, then readlines, then read at the end."""
+    """Read the body with readline, then iteration, then readlines; read finds nothing more."""
     stream = environ["wsgi.input"]
     lines = [stream.readline()]
     lines += [line for _, line in zip(range(1), stream, strict=False)]
-    lines += [*stream.readlines(), stream.read()]
+    lines += [*stream.readlines(), stream.read(100)]
     start_response("200 OK", [PLAIN])
     return [b"|".join(lines)]
 

@@ -1,9 +1,11 @@
-"""Stream an answer from a generator, and tell when it was closed.
+"""Stream: an answer from a generator, and a request's body in pieces.
 
 /?n=3&size=16&pause=0.2   n chunks of `size` bytes, with a pause before each but the first
 /closed                   how many streams were started, finished, and closed so far
+POST to any path          how many bytes the body had; it is never held in memory as a whole
 """
 
+import sys
 import time
 from collections import Counter
 from urllib.parse import parse_qs
@@ -12,7 +14,10 @@ COUNT = Counter(started=0, finished=0, closed=0)
 
 
 def app(environ, start_response):
-    """Answer with a stream of unknown length, or with the counters at /closed."""
+    """Answer with a stream of unknown length; count a body; show the counters at /closed."""
+    if environ["REQUEST_METHOD"] == "POST":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"%d bytes\n" % count(environ)]
     if environ["PATH_INFO"] == "/closed":
         text = " ".join(f"{name}={count}" for name, count in COUNT.items())
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -35,3 +40,13 @@ def chunks(n, size, pause):
         # PEP 3333: the server calls close() however the answer ended, and a generator's close()
         # runs this block. A client that leaves in the middle is seen here and nowhere else.
         COUNT["closed"] += 1
+
+
+def count(environ):
+    """Read the body piece by piece and return its length."""
+    ended = environ.get("wsgi.input_terminated")  # then b"" is the end, else the length tells
+    left, total = sys.maxsize if ended else int(environ.get("CONTENT_LENGTH") or 0), 0
+    while left and (piece := environ["wsgi.input"].read(min(left, 65536))):
+        left -= len(piece)
+        total += len(piece)
+    return total

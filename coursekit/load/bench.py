@@ -12,23 +12,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 
-from .drive import Address, Sample, Workload, WrongAnswer, cores, drive, have_wrk, pinned
+from coursekit.live import Server, ServerError, live
+from coursekit.live.child import Child
 
-ROOT = Path(__file__).resolve().parents[2]
-BASE = "gunicorn gthread"
+from .drive import Address, Workload, WrongAnswer, cores, drive, pinned
+from .idle import Idle, allow_files, idle
+from .report import (
+    ROOT,
+    Result,
+    idle_table,
+    import_milliseconds,
+    machine,
+    rows,
+    sizes,
+    table,
+)
 
 HELLO = b"Hello from WSGI\n"
 JSON = json.dumps({"text": "x" * (10 * 1024 - 12)}).encode("ascii")
@@ -40,179 +44,135 @@ WORKLOADS = (
     Workload("1 MiB stream", "apps.stream_wsgi:app", LINES, "/?n=16&size=65536", clients=8),
     Workload("200 wait 50 ms", "apps.work_wsgi:app", b"done\n", "/sleep?0.05", clients=200),
 )
+IDLE = "1,000 idle"
 
-GUNICORN = "-m gunicorn {app} -b 127.0.0.1:{port} -w 1 --no-control-socket --log-level critical"
-SERVERS = {  # as a person would start them: one process; threads where the server has threads
-    "toy": "-m servers wsgi {app} --host 127.0.0.1 --port {port} --threads {threads}",
-    BASE: GUNICORN + " -k gthread --threads {threads}",
-    "gunicorn sync": GUNICORN + " -k sync",
-    "waitress": "-m waitress --listen=127.0.0.1:{port} --threads={threads} {app}",
+Start = Callable[[str, int], Server]  # (app, threads) -> a running server
+BASE = "gunicorn gthread"
+
+
+def serial(app: str, threads: int) -> Server:
+    """Start the toy with one loop and no threads, which has no command line of its own."""
+    module = "coursekit.load.serial"
+
+    def words(*, port: int, fd: int | None, folder: str) -> list[str]:
+        return ["python", "-m", module, app, str(port)]
+
+    return Server("toy", app, Child("toy, serial", words, False, "nothing"), errors="log")
+
+
+SERVERS: dict[str, Start] = {  # one process each; threads where the server has threads
+    "toy": lambda app, n: live("toy", app, process=True, threads=n, errors="log"),
+    "toy, serial": serial,
+    BASE: lambda app, n: live("gunicorn", app, threads=n, errors="log"),
+    "gunicorn sync": lambda app, n: live("gunicorn", app, errors="log"),
+    "waitress": lambda app, n: live("waitress", app, threads=n, errors="log"),
+    "wsgiref": lambda app, n: live("wsgiref", app, errors="log"),
 }
 
 
-@dataclass
-class Result:
-    """Collect one server's rounds of one workload."""
-
-    samples: list[Sample] = field(default_factory=list)
-    problem: str = ""
-
-    @property
-    def errors(self) -> int:
-        """Return how many connections failed in all rounds."""
-        return sum(sample.errors for sample in self.samples)
-
-    @property
-    def bound(self) -> bool:
-        """Tell whether the generator set the pace in most rounds."""
-        return 2 * sum(s.generator_bound for s in self.samples) > len(self.samples)
-
-    def middle(self, figure: Callable[[Sample], float]) -> float:
-        """Return the median of a figure over the rounds; 0 without any."""
-        return median(map(figure, self.samples)) if self.samples else 0.0
-
-
-Results = dict[str, dict[str, Result]]  # workload -> server -> result
-
-
 @contextmanager
-def serving(server: str, app: str, threads: int) -> Iterator[tuple[Address, int]]:
-    """Run a server on the first core; give its address and process id; end its whole session."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address: Address = probe.getsockname()
-    words = SERVERS[server].format(app=app, port=address[1], threads=threads).split()
+def serving(start: Start, app: str, threads: int) -> Iterator[tuple[Address, int]]:
+    """Run a server on the first core; give its address and the id of its first process."""
     split = cores()
     with pinned(split[0] if split else None):
-        process = subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-    try:
-        wait_until_up(address, process)
-        yield address, process.pid
-    finally:
-        end(process)
-
-
-def wait_until_up(address: Address, process: subprocess.Popen[bytes], limit: float = 30) -> None:
-    """Return once the address accepts connections; raise OSError after `limit` s."""
-    deadline = time.monotonic() + limit
-    while True:
-        if process.poll() is not None:
-            raise OSError(f"it ended at once with exit status {process.returncode}")
-        try:
-            socket.create_connection(address, timeout=1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a server and everything that it started."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-            process.wait(3)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+        server = start(app, threads)
+    with server:
+        yield server.address, server.workers[0].pid
 
 
 def measure(
-    servers: Sequence[str], workloads: Sequence[Workload], *, rounds: int, seconds: float,
+    servers: Mapping[str, Start], workloads: Sequence[Workload], *, rounds: int, seconds: float,
     threads: int = 8, own: bool = False, say: Callable[[str], None] = lambda line: None,
-) -> Results:  # fmt: skip
-    """Let the servers take turns, `rounds` times, on each workload."""
-    results: Results = {w.name: {s: Result() for s in servers} for w in workloads}
+) -> dict[str, dict[str, Result]]:  # fmt: skip
+    """Let the servers take turns, `rounds` times, on each workload: {workload: {server: ...}}."""
+    results = {w.name: {name: Result() for name in servers} for w in workloads}
     for workload in workloads:
         for turn in range(rounds):
-            for server in servers:
-                result = results[workload.name][server]
+            for name, start in servers.items():
+                result = results[workload.name][name]
                 if result.problem:
                     continue
-                say(f"{workload.name}, round {turn + 1} of {rounds}: {server}")
+                say(f"{workload.name}, round {turn + 1} of {rounds}: {name}")
                 try:
-                    with serving(server, workload.app, threads) as (address, pid):
+                    with serving(start, workload.app, threads) as (address, pid):
                         result.samples.append(drive(address, pid, workload, seconds, own))
-                except (OSError, WrongAnswer) as error:
-                    result.problem = f"{error}"
+                except (OSError, ServerError, WrongAnswer) as error:
+                    result.problem = str(error)
     return results
 
 
-def rows(results: dict[str, Result]) -> list[dict[str, object]]:
-    """Return a row of figures for each server of one workload, with ratios to BASE."""
-    base = results.get(BASE, Result()).middle(lambda s: s.per_cpu)
-    found = []
-    for server, result in results.items():
-        row: dict[str, object] = {"server": server, "errors": result.errors}
-        note = result.problem or ("the load generator was the limit" if result.bound else "")
-        row["note"] = note
-        if not note and result.samples:
-            each = sorted(sample.per_cpu for sample in result.samples)
-            row["per_cpu"] = round(median(each))
-            row["per_second"] = round(result.middle(lambda s: s.answers / s.seconds))
-            if base:
-                row["ratio"] = round(median(each) / base, 2)
-                row["spread"] = [round(each[0] / base, 2), round(each[-1] / base, 2)]
-        found.append(row)
+def measure_idle(
+    servers: Mapping[str, Start], *, connections: int = 1000, asks: int = 200, threads: int = 8,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Idle | str]:  # fmt: skip
+    """Let each server hold idle connections; return what was seen, or why nothing was."""
+    limit = allow_files(connections + 100)
+    found: dict[str, Idle | str] = {}
+    for name, start in servers.items():
+        if limit < connections + 100:
+            found[name] = f"this system allows {limit} open files (ulimit -n)"
+            continue
+        say(f"{IDLE}: {name}")
+        try:
+            with serving(start, WORKLOADS[0].app, threads) as (address, pid):
+                found[name] = idle(address, pid, WORKLOADS[0], connections=connections, asks=asks)
+        except (OSError, ServerError, WrongAnswer) as error:
+            found[name] = str(error)
     return found
-
-
-def table(name: str, found: list[dict[str, object]]) -> str:
-    """Return the rows as text, for a terminal."""
-    lines = [f"{name:20}{'ratio':>7}{'from - to':>16}{'per CPU-s':>11}{'per s':>9}{'errors':>8}"]
-    for row in found:
-        line = f"  {row['server']:18}"
-        if "per_cpu" in row:
-            low, high = row.get("spread", ["", ""])  # type: ignore[misc]
-            line += f"{row.get('ratio', '')!s:>7}{f'{low} - {high}':>16}"
-            line += f"{row['per_cpu']:>11}{row['per_second']:>9}{row['errors']:>8}"
-        lines.append(line + (f"  left out: {row['note']}" if row["note"] else ""))
-    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench from the command line; print tables and write JSON."""
-    parser = argparse.ArgumentParser(prog="python -m coursekit.load.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="hello alone, 3 short rounds")
-    parser.add_argument("--rounds", type=int, help="turns of each server (3 quick, else 5)")
-    parser.add_argument("--seconds", type=float, help="of load in each turn (1 quick, else 2)")
-    parser.add_argument("--threads", type=int, default=8)
-    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
-    names = [w.name for w in WORKLOADS]
-    parser.add_argument("--workloads", nargs="+", choices=names)
-    parser.add_argument("--own", action="store_true", help="use the course's client, not wrk")
-    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json")
-    args = parser.parse_args(arguments)
-    chosen = args.workloads or (names[:1] if args.quick else names)
-    workloads = [w for w in WORKLOADS if w.name in chosen]
-    results = measure(
-        args.servers, workloads, own=args.own, threads=args.threads,
-        rounds=args.rounds or (3 if args.quick else 5),
-        seconds=args.seconds or (1 if args.quick else 2),
-        say=lambda line: print(f"\r{line:60}", end="", file=sys.stderr, flush=True),
+    args = parse(arguments)
+    servers = {name: SERVERS[name] for name in args.servers}
+    workloads = [w for w in WORKLOADS if w.name in args.workloads]
+    found = measure(
+        servers, workloads, rounds=args.rounds, seconds=args.seconds, threads=args.threads,
+        own=args.own, say=say,
     )  # fmt: skip
-    print("\r" + " " * 60, end="\r", file=sys.stderr)
-    report = {"machine": machine(args.own), "workloads": {n: rows(r) for n, r in results.items()}}
-    for name, found in report["workloads"].items():
-        print(table(name, found), end="\n\n")
+    report: dict[str, object] = {"machine": machine(args.own), "base": BASE}
+    report["workloads"] = {name: rows(results, BASE) for name, results in found.items()}
+    tables = [table(name, rows(results, BASE)) for name, results in found.items()]
+    if IDLE in args.workloads:
+        idles = measure_idle(servers, threads=args.threads, say=say)
+        report["idle"] = {k: v if isinstance(v, str) else asdict(v) for k, v in idles.items()}
+        tables.append(idle_table(idles))
+    report["lines"] = sizes()
+    report["import_ms"] = {m: import_milliseconds(m) for m in ("servers.workers", "waitress")}
+    say("")
+    print("\n\n".join(tables))
+    print("\nlines:", ", ".join(f"{name} {lines}" for name, lines in sizes().items()))
+    print("import, ms:", ", ".join(f"{m} {ms}" for m, ms in report["import_ms"].items()))  # type: ignore[attr-defined]
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
 
 
-def machine(own: bool) -> dict[str, str]:
-    """Say on what the figures were taken."""
-    return {
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "generator": "coursekit.load.client" if own or not have_wrk() else "wrk",
-        "pinned": "a core each" if cores() else "no: this system cannot, or has one core",
-    }
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    names = [*(w.name for w in WORKLOADS), IDLE]
+    parser = argparse.ArgumentParser(
+        prog="python -m coursekit.load.bench", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--quick", action="store_true", help="hello alone, in short rounds")
+    parser.add_argument("--rounds", type=int, help="turns of each server (3)")
+    parser.add_argument("--seconds", type=float, help="of load in each turn (2; quick: 1)")
+    parser.add_argument("--threads", type=int, default=8, help="of the servers that have any (8)")
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
+    parser.add_argument("--workloads", nargs="+", choices=names)
+    parser.add_argument("--own", action="store_true", help="use the course's client, not wrk")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json")
+    args = parser.parse_args(arguments)
+    args.workloads = args.workloads or (names[:1] if args.quick else names)
+    args.rounds = args.rounds or 3
+    args.seconds = args.seconds or (1 if args.quick else 2)
+    return args
+
+
+def say(line: str) -> None:
+    """Show progress on a terminal, in one line that is written over."""
+    if sys.stderr.isatty():
+        print(f"\r{line:60}\r", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

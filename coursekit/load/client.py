@@ -89,6 +89,7 @@ class Client(asyncio.Protocol):
         """Keep the transport and send the first request."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.run.open.add(self)
         self.ask()
 
     def ask(self) -> None:
@@ -122,6 +123,7 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take the end of the connection as the end of the answer where the answer says so."""
+        self.run.open.discard(self)
         if self.waiting and not self.run.over.is_set():
             try:
                 self.finish(*read_answer(bytes(self.data), ended=not error)[:2])
@@ -137,6 +139,7 @@ class Run:
         self.host, self.port, self.request, self.expected = host, port, request, expected
         self.load, self.over = Load(), asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.open: set[Client] = set()
 
     def lost(self) -> None:
         """Replace a connection that ended."""
@@ -165,8 +168,14 @@ class Run:
         await asyncio.sleep(seconds)
         self.over.set()
         self.load.seconds = loop.time() - began
-        for task in list(self.tasks):
+        for task in self.tasks:
             task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for client in self.open:
+            if client.transport:
+                client.transport.abort()
+        while self.open:  # each is told in a turn of the loop of its own
+            await asyncio.sleep(0)
         return self.load
 
 

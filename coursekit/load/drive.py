@@ -130,6 +130,8 @@ def check(address: Address, workload: Workload) -> int:
         connection.request(method, workload.target, workload.body or None)
         answer = connection.getresponse()
         body = answer.read()
+    except http.client.HTTPException as error:
+        raise WrongAnswer(f"{workload.name}: {type(error).__name__}: {error}") from error
     finally:
         connection.close()
     if answer.status != 200:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from socket import create_connection, socket
 
 from coursekit.live import wire
+from coursekit.live.answers import Answer
 from coursekit.live.wire import Connection, Exchange
 
 Judge = Callable[[Exchange], bool]
@@ -153,7 +154,7 @@ def describe(exchange: Exchange) -> str:
     return " + ".join(map(_short, exchange.answers))
 
 
-def _short(answer: wire.Answer) -> str:
+def _short(answer: Answer) -> str:
     if not answer.status:
         return "not HTTP"
     if not answer.complete:
