@@ -121,7 +121,7 @@ def _place_interim(part: Step, exchange: Exchange, call: Call) -> None:
 
 
 def _place_part(part: Step, exchange: Exchange, call: Call, previous: Step | None) -> None:
-    cause = _cause(call, exchange.carried[id(part)])
+    cause = _cause(call, part, exchange.carried[id(part)])
     if cause is None:
         return
     following = [step for step in call.steps if step.place > cause.place]
@@ -130,10 +130,16 @@ def _place_part(part: Step, exchange: Exchange, call: Call, previous: Step | Non
     after(part, cause if previous is None else max(cause, previous, key=lambda s: s.place))
 
 
-def _cause(call: Call, carried: int) -> Step | None:
-    """Return the app's event that let the server send the content up to `carried` bytes."""
+def _cause(call: Call, part: Step, carried: int) -> Step | None:
+    """Return the app's event that let the server send this part, `carried` content bytes in."""
+    if part.kind == "last chunk":
+        last = [step for step in call.steps if step.kind in ("end", "send")]
+        return last[-1] if last else None
     sent = 0
     for step in call.steps:
+        # ASGI servers may send the head at once; PEP 3333 makes WSGI servers wait for content.
+        if part.kind == "head" and step.kind == "send" and "status" in step.info:
+            return step
         if step.kind in ("chunk", "write", "send") and (size := step.info.get("size", 0)):
             sent += size
             if sent >= max(carried, 1):
