@@ -7,10 +7,10 @@ import weakref
 from typing import Any, Protocol
 
 
-class Stoppable(Protocol):
+class Discardable(Protocol):
     """A server, as far as this module cares."""
 
-    def stop(self) -> None: ...
+    def discard(self) -> None: ...
 
 
 # cell -> (the run of that cell, the servers it started)
@@ -44,11 +44,11 @@ def stop_previous() -> None:
     last_run, servers = _started.get(cell, (run, ()))
     if last_run != run:
         for server in list(servers):
-            server.stop()
+            server.discard()
         del _started[cell]
 
 
-def remember(server: Stoppable) -> None:
+def remember(server: Discardable) -> None:
     """Note that the running cell started this server."""
     here = this_cell()
     if here is not None:

@@ -22,6 +22,7 @@ from coursekit.live.log import KNOCK
 
 UP_WITHIN = 30.0  # seconds a server may take to answer; a cold Django on a small pod needs ten
 GRACE = 5.0  # seconds between the polite request to end and SIGKILL
+LOG = 4 * 2**20  # bytes of a log that are read: a flood must not fill the kernel
 TRIES = 5  # free ports to try with a server that cannot be handed a socket
 
 Words = Callable[..., list[str]]
@@ -142,11 +143,12 @@ class Child:
         return self.folder / "log"
 
     def read_log(self) -> str:
-        """Return everything the server wrote since it was started."""
-        try:
-            return self._log_file.read_text("utf-8", "replace") if self.folder else self._kept
-        except FileNotFoundError:
+        """Return what the server wrote since it was started: the last 4 MiB."""
+        if self.folder is None or not self._log_file.exists():
             return self._kept
+        with open(self._log_file, "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG))
+            return log.read().decode("utf-8", "replace")
 
     def last_words(self) -> str:
         """Say how the process ended, and what it wrote last."""

@@ -8,7 +8,7 @@ import traceback
 import weakref
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import psutil
@@ -19,6 +19,9 @@ from coursekit.live.errors import ServerError
 from coursekit.live.log import Log
 from coursekit.live.processes import Processes, Worker
 from coursekit.live.thread import Thread
+
+if TYPE_CHECKING:
+    from coursekit.live.panel import Link, Panel
 
 Errors = Literal["raise", "log"]
 
@@ -41,6 +44,8 @@ class Server:
         self._runner = runner
         self._processes = Processes()
         self._client: httpx.Client | None = None
+        self._panel: Panel | None = None
+        self._in_with = False
         # Runs when this object is collected, and when the kernel exits in good order.
         self._end = weakref.finalize(self, runner.stop)
         runner.start()
@@ -87,17 +92,21 @@ class Server:
 
         ServerError if the server failed inside, or is gone.
         """
-        if self._client is None:
-            # Kept-alive connections of ours would hold a worker of a server that has few.
-            limits = httpx.Limits(max_keepalive_connections=0)
-            self._client = httpx.Client(trust_env=False, verify=False, limits=limits, timeout=10)
         try:
-            response = self._client.request(method, self.url + path, **options)
+            response = self.ask(method, path, **options)
         except httpx.TransportError as error:
             self._show_failures(error)
             raise
         self._show_failures()
         return response
+
+    def ask(self, method: str, path: str = "/", **options: Any) -> httpx.Response:
+        """Send a request like `request`, whatever happens inside the server."""
+        if self._client is None:
+            # Kept-alive connections of ours would hold a worker of a server that has few.
+            limits = httpx.Limits(max_keepalive_connections=0)
+            self._client = httpx.Client(trust_env=False, verify=False, limits=limits, timeout=10)
+        return self._client.request(method, self.url + path, **options)
 
     def get(self, path: str = "/", **options: Any) -> httpx.Response:
         """Send a GET request."""
@@ -170,7 +179,34 @@ class Server:
         self.stop()
         self.start()
 
+    # -- in a notebook
+
+    @property
+    def link(self) -> Link:
+        """A link to its page that works in JupyterLab, behind a prefix and on a Hub."""
+        from coursekit.live.panel import Link
+
+        return Link(self.address[1])
+
+    def _repr_mimebundle_(self, **__: Any) -> dict[str, Any]:
+        """Show the panel; in a `with`, where the server is about to go, only the text."""
+        bundle: dict[str, Any] = {"text/plain": repr(self)}
+        if not self._in_with:
+            from coursekit.live.panel import Panel
+
+            self._panel = self._panel or Panel(self)
+            data, _ = self._panel._repr_mimebundle_() or ({}, {})
+            bundle = {**data, **bundle}
+        return bundle
+
+    def discard(self) -> None:
+        """Stop it and take its panel away: its cell runs again."""
+        self.stop()
+        if self._panel is not None:
+            self._panel.close()
+
     def __enter__(self) -> Server:
+        self._in_with = True
         return self
 
     def __exit__(
@@ -185,6 +221,16 @@ class Server:
 
     # -- failures show
 
+    def new_failures(self) -> list[str]:
+        """Return, once, a sentence for each thing that failed inside the server."""
+        failures = self._runner.failures()
+        return [self._sentence(failure) for failure in failures]
+
+    def _sentence(self, failure: BaseException | str) -> str:
+        if isinstance(failure, str):
+            return failure
+        return f"{type(failure).__name__}: {failure}, raised in {self.kind}"
+
     def _show_failures(
         self, seen: BaseException | None = None, known: list[Any] | None = None
     ) -> None:
@@ -193,14 +239,11 @@ class Server:
         if not failures or self.errors == "log" or isinstance(seen, ServerError):
             return
         errors = [failure for failure in failures if isinstance(failure, BaseException)]
-        said = [str(failure) for failure in failures if not isinstance(failure, BaseException)]
-        said += [f"{type(e).__name__}: {e}, raised in {self.kind}" for e in errors[:1]]
         if seen is None or isinstance(seen, (httpx.TransportError, OSError)):
-            raise ServerError("\n".join(said), errors) from _cause(errors, seen)
-        for error in errors:
-            seen.add_note("In the server:\n" + "".join(traceback.format_exception(error)))
-        for sentence in said[: len(said) - bool(errors)]:
-            seen.add_note(sentence)
+            raise ServerError(self._sentence(failures[0]), errors) from _cause(errors, seen)
+        for failure in failures:
+            trace = isinstance(failure, BaseException) and traceback.format_exception(failure)
+            seen.add_note("".join(trace) if trace else str(failure))
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"

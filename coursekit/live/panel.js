@@ -1,0 +1,170 @@
+// The panel of a live server, and a link to its page. Nothing is loaded from anywhere.
+
+// Only the browser knows where Jupyter lives: at /, behind a prefix, or on a Hub. The
+// page then goes through jupyter-server-proxy, which knows the user by a cookie.
+function pageUrl(port, path) {
+  const config = document.getElementById("jupyter-config-data");
+  if (!config) return `http://127.0.0.1:${port}${path}`;
+  return `${JSON.parse(config.textContent).baseUrl}proxy/${port}${path}`;
+}
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function labelled(text, control, className = "") {
+  return make("label", { class: `fsts-field ${className}` }, make("span", {}, text), control);
+}
+
+function part(title, className, ...children) {
+  return make("details", { class: `fsts-part ${className}`, open: true },
+    make("summary", {}, title), ...children);
+}
+
+// Start, stop, restart, kill; and the state in words.
+function toolbar(model, changes) {
+  const button = (label, what, usable) => {
+    const element = make("button", {
+      type: "button", class: `fsts-${what}`, onclick: () => model.send({ do: what }),
+    }, label);
+    changes("state", () => { element.disabled = !usable(model.get("state")); });
+    return element;
+  };
+  const runs = (state) => state === "running";
+  const state = make("span", { class: "fsts-state", role: "status", "aria-live": "polite" });
+  changes("state", () => {
+    state.dataset.state = model.get("state");
+    setText(state, model.get("state") === "gone" ? "stopped; run the cell again" : model.get("state"));
+  });
+  const notice = make("pre", { class: "fsts-notice", role: "alert" });
+  changes("notice", () => {
+    setText(notice, model.get("notice"));
+    notice.hidden = !model.get("notice");
+  });
+  return [
+    make("div", { class: "fsts-bar" },
+      make("strong", {}, model.get("name")), make("code", {}, model.get("app")), state,
+      make("span", { class: "fsts-buttons" },
+        button("Start", "start", (now) => now === "stopped"),
+        button("Stop", "stop", runs),
+        button("Restart", "restart", (now) => runs(now) || now === "stopped"),
+        button("Kill a worker", "kill", (now) => runs(now) && !model.get("in_kernel")))),
+    notice,
+  ];
+}
+
+// Method, path, body; Enter sends. The kernel sends it, not the browser: straight to the
+// server, without the proxy's headers and cookies.
+function requestBox(model, changes) {
+  const methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+  const method = make("select", { class: "fsts-method" }, ...methods.map((m) => make("option", {}, m)));
+  const path = make("input", { class: "fsts-path", value: "/", spellcheck: "false" });
+  const body = make("textarea", { class: "fsts-body", rows: 1, spellcheck: "false" });
+  const send = () =>
+    model.send({ do: "send", method: method.value, path: path.value, body: body.value });
+  // Not a <form>: its default action would leave the notebook.
+  const box = make("div", { class: "fsts-request", role: "group", "aria-label": "Request" },
+    labelled("Method", method), labelled("Path", path, "fsts-wide"),
+    labelled("Body", body, "fsts-wide"),
+    make("button", { type: "button", class: "fsts-send", onclick: send }, "Send"));
+  for (const field of [path, body]) {
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      event.stopPropagation();
+      send();
+    });
+  }
+  const status = make("div", { class: "fsts-status", role: "status", "aria-live": "polite" });
+  const headers = make("pre", { class: "fsts-headers", tabindex: 0, "aria-label": "Response headers" });
+  const answer = make("pre", { class: "fsts-answer", tabindex: 0, "aria-label": "Response body" });
+  const response = make("div", { class: "fsts-response" }, status, headers, answer);
+  changes("answer", () => {
+    const got = model.get("answer");
+    response.hidden = !got.status;
+    if (!got.status) return;
+    setText(status, got.status);
+    setText(headers, got.headers.map(([name, value]) => `${name}: ${value}`).join("\n"));
+    setText(answer, got.body);
+    answer.hidden = !got.body;
+  });
+  return part("Request", "fsts-request-part", box, response);
+}
+
+function page(model, changes) {
+  const frame = make("iframe", { class: "fsts-page", title: `The page that ${model.get("name")} serves` });
+  const link = make("a", { class: "fsts-open", target: "_blank", rel: "noopener" }, "Open in a new tab");
+  const reload = make("button", { type: "button", class: "fsts-reload", onclick: () => show(true) }, "Reload");
+  const off = make("p", { class: "fsts-off" }, "The server does not run.");
+  let shows = "";
+  function show(again) {
+    const runs = model.get("state") === "running";
+    const url = pageUrl(model.get("port"), "/");
+    for (const element of [frame, link, reload]) element.hidden = !runs;
+    off.hidden = runs;
+    link.href = url;
+    if (!runs) shows = "";
+    else if (again || shows !== url) frame.src = shows = url;
+  }
+  changes("state", () => show(false));
+  changes("port", () => show(false));
+  return part("Page", "fsts-page-part", make("div", { class: "fsts-row" }, link, reload), frame, off);
+}
+
+function workerTable(model, changes) {
+  const head = ["Role", "Process", "CPU %", "Memory MiB"];
+  const rows = make("tbody");
+  changes("workers", () => {
+    rows.replaceChildren(...model.get("workers").map((row) => make("tr", {},
+      ...[row.role, row.pid, row.cpu, row.memory].map((cell) => make("td", {}, String(cell))))));
+  });
+  return part("Processes", "fsts-workers-part", make("table", { class: "fsts-workers" },
+    make("caption", {}, "Processes of the server"),
+    make("thead", {}, make("tr", {}, ...head.map((title) => make("th", { scope: "col" }, title)))), rows));
+}
+
+function logTail(model, changes) {
+  const log = make("pre", { class: "fsts-log", tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Log" });
+  changes("log_tail", () => {
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 30;
+    setText(log, model.get("log_tail") || "(nothing yet)");
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  });
+  return part("Log", "fsts-log-part", log);
+}
+
+function renderLink(model, el) {
+  const url = pageUrl(model.get("port"), model.get("path"));
+  el.append(make("a", { class: "fsts-link", href: url, target: "_blank", rel: "noopener" },
+    `Open ${model.get("path")} in a new tab`));
+}
+
+function render({ model, el }) {
+  if (model.get("view") === "link") return renderLink(model, el);
+  const undo = [];
+  const changes = (name, draw) => {
+    model.on(`change:${name}`, draw);
+    undo.push(() => model.off(`change:${name}`, draw));
+    draw();
+  };
+  el.append(make("section",
+    // Lab's shortcuts would take Enter and letters away from buttons and fields.
+    { class: "fsts-panel", "aria-label": `Server ${model.get("name")}`, "data-lm-suppress-shortcuts": "true" },
+    ...toolbar(model, changes), requestBox(model, changes), page(model, changes),
+    make("div", { class: "fsts-columns" }, workerTable(model, changes), logTail(model, changes))));
+  model.send({ do: "watch" });
+  return () => undo.forEach((step) => step());
+}
+
+export default { render };
