@@ -20,8 +20,9 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 import servers.production
-from coursekit.live import ServerError, kinds, live
+from coursekit.live import Server, ServerError, kinds, live
 from coursekit.live.child import Child
+from coursekit.live.panel import Panel
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 HOW = [("toy", {}), ("toy", {"process": True})] + [(kind, {}) for kind in kinds()[1:]]
@@ -273,6 +274,77 @@ def test_the_shell_text_is_stable() -> None:
     assert repr(server) == "<toy serving apps.hello_wsgi:app: stopped>"
 
 
+# -- the panel, without a browser
+
+
+def act(server: Server, **message: Any) -> Panel:
+    """Do what a click in the panel does, and wait for it."""
+    panel = server._panel
+    assert panel is not None
+    panel._act(message)
+    return panel
+
+
+def test_the_panel_shows_out_of_a_with_and_text_everywhere() -> None:
+    server = live("toy")
+    shown = server._repr_mimebundle_()
+    assert shown["text/plain"] == repr(server)
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    with server:
+        assert list(server._repr_mimebundle_()) == ["text/plain"]
+    server.discard()
+
+
+def test_the_panels_buttons() -> None:
+    server = live("gunicorn")
+    server._repr_mimebundle_()
+    pids = [row["pid"] for row in act(server, do="restart").workers]
+    assert act(server, do="kill").notice == f"Killed process {pids[-1]}."
+    assert act(server, do="stop").state == "stopped"
+    assert not server.running
+    assert act(server, do="start").state == "running"
+    panel = act(server, do="send", method="POST", path="x", body="hi")
+    assert panel.answer["status"] == "HTTP/1.1 200 OK"
+    assert panel.answer["body"] == "Hello from WSGI\n"
+    server.discard()
+    assert act(server, do="send", method="GET", path="/", body="").notice
+
+
+def sets_a_cookie(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Set-Cookie", "session=secret"), ("Content-Length", "0")])
+    return []
+
+
+def test_the_panel_masks_cookies_and_shows_failures() -> None:
+    server = live("toy", sets_a_cookie)
+    server._repr_mimebundle_()
+    panel = act(server, do="send", method="GET", path="/", body="")
+    assert "Set-Cookie" in str(panel.answer) and "secret" not in str(panel.answer)
+    server.app = raises
+    panel = act(server, do="send", method="GET", path="/", body="")
+    assert "500" in panel.answer["status"] and "KeyError" in panel.notice
+    server.discard()
+
+
+def test_a_panel_does_not_keep_its_server() -> None:
+    server = live("toy")
+    server._repr_mimebundle_()
+    panel, address = server._panel, server.address
+    assert panel is not None
+    panel.watch()
+    del server
+    gc.collect()
+    until(lambda: panel.state == "gone")
+    assert not open_port(address)
+
+
+def test_a_link_has_no_port_in_what_is_compared() -> None:
+    with live("toy") as server:
+        link = server.link("/form?x=1")
+        assert str(link) == f"{server.url}/form?x=1"
+        assert repr(link) == "<link to /form?x=1>"
+
+
 # -- whatever ends the kernel ends the server
 
 ONE_CHILD = """
@@ -389,7 +461,7 @@ START = "from coursekit.live import live"
 def test_fifty_reruns_leave_nothing(kernel: Kernel, cell: str | None) -> None:
     # The servers are kept in a list, so only the cell itself can replace them.
     kernel.run(START + "\nkept = []")
-    code = "kept.append(live('toy')); kept.append(live('toy', process=True)); kept[-1].get('/')"
+    code = "kept += [live('toy'), live('toy', process=True)]; kept[-1].get('/'); kept[-1]"
     kernel.run(code, cell)
     before = kernel.run(LOOK)
     for _ in range(50 if cell else 3):

@@ -73,17 +73,19 @@ function requestBox(model, changes) {
   const body = make("textarea", { class: "fsts-body", rows: 1, spellcheck: "false" });
   const send = () =>
     model.send({ do: "send", method: method.value, path: path.value, body: body.value });
+  const button = make("button", { type: "button", class: "fsts-send", onclick: send }, "Send");
   // Not a <form>: its default action would leave the notebook.
   const box = make("div", { class: "fsts-request", role: "group", "aria-label": "Request" },
     labelled("Method", method), labelled("Path", path, "fsts-wide"),
     labelled("Body", body, "fsts-wide"),
-    make("button", { type: "button", class: "fsts-send", onclick: send }, "Send"));
+    button);
+  changes("state", () => { button.disabled = model.get("state") !== "running"; });
   for (const field of [path, body]) {
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       event.stopPropagation();
-      send();
+      if (!button.disabled) send();
     });
   }
   const status = make("div", { class: "fsts-status", role: "status", "aria-live": "polite" });
