@@ -66,10 +66,12 @@ class Tap:
     def wait(self, seconds: float) -> bool:
         """Wait until every connection has ended on both sides; return whether it has."""
         deadline = time.monotonic() + seconds
-        for link in list(self._links):
+        with self._lock:
+            links = list(self._links)
+        for link in links:
             for thread in link.threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for link in self._links for thread in link.threads)
+        return not any(thread.is_alive() for link in links for thread in link.threads)
 
     def stop(self) -> None:
         """End every connection and thread; a second call does nothing."""
@@ -102,7 +104,8 @@ class Tap:
                 _abort(client)
                 continue
             self._note(number, "client", "connect", port=server.getsockname()[1])
-            self._links.append(_Link(number, client, server, self._note))
+            with self._lock:  # wait() shall not miss a link whose threads run already
+                self._links.append(_Link(number, client, server, self._note))
 
 
 class _Link:
