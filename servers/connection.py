@@ -88,26 +88,22 @@ class Connection:
 
     def more(self) -> bytes:
         """Return the body's next piece, b"" at its end; wait for it if need be."""
-        if self.early:
-            return self.early.pop(0)
-        while not self.complete:
-            event = self.reader.next_event()
-            if isinstance(event, Data):
-                return event.body
-            if event is END:
-                self.complete = True
-            elif self.expects:
-                self.expects = False
-                self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            else:
-                wait(self.sock, select.POLLIN, self.service.times.io)
-                self.receive()
-        return b""
+        if not self.early:
+            expects, self.expects, self.size = self.expects, False, 0
+            while not self.advance() and not self.early:
+                if expects:
+                    expects = False
+                    self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                else:
+                    wait(self.sock, select.POLLIN, self.service.times.io)
+                    self.receive()
+        return self.early.pop(0) if self.early else b""
 
     # --- out ---
 
     def send(self, data: bytes) -> None:
         """Send; keep up to UNSENT bytes that the peer does not take yet; raise Disconnected."""
+        self.expects = False  # behind the first bytes of an answer, 100 would stand inside it
         if self.unsent:
             data = self.unsent + data
         sent = self.send_some(data)
@@ -133,7 +129,7 @@ class Connection:
         """Call the app for the request that is there, and decide how the connection goes on."""
         request, service = self.request, self.service
         assert request is not None
-        response = wsgi.StartResponse(request, self.send, date_field, not service.stopping)
+        response = wsgi.StartResponse(request, self.send, date_field, self.reusable)
         body: io.BufferedIOBase
         if self.complete:
             body = io.BytesIO(b"".join(self.early))
@@ -144,22 +140,30 @@ class Connection:
                 service.app, wsgi.environ_for(request, service.base, self.peer, body), response
             )
         except (Disconnected, ProtocolError):
-            if response.sent:
-                return self.close()
+            if not response.sent:
+                raise
+            return self.cut(response)
+        except KeyboardInterrupt:  # Ctrl-C is not the app's doing
             raise
-        except (Exception, SystemExit) as error:  # SystemExit: sys.exit() in an app ends no server
+        except BaseException as error:  # sys.exit() in an app, or CancelledError, ends no server
             target = request.target.decode("latin-1")
             service.log.error("the app failed on %s: %s", target, error, exc_info=error)
             return self.cut(response)
-        if not response.keep_alive or not self.complete:
+        if not (response.keep_alive and self.reusable()):
             return self.leave()
         self.reset()
         self.give(service.times.io if self.unsent else service.times.idle)
+
+    def reusable(self) -> bool:
+        """Tell whether another request may follow; asked when the answer's head leaves."""
+        return self.complete and not self.service.stopping
 
     def cut(self, response: wsgi.StartResponse) -> None:
         """End an answer that failed: a 500 if nothing was sent, else a visible break."""
         if not response.sent:
             return self.refuse(500, "the application failed; the server's log says how")
+        if response.done:
+            return self.leave()
         if not response.chunked and response.left is None and not response.bodiless:
             # Here the body ends where the connection does: only a reset looks unlike an end.
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -212,7 +216,7 @@ class Connection:
             return self.advance()
         except BlockingIOError:
             pass
-        except (ProtocolError, OSError) as error:
+        except Exception as error:
             self.fail(error)
         return False
 
@@ -243,6 +247,8 @@ class Connection:
                 return self.refuse(500, "the server failed; its log says how")
         except OSError:
             pass
+        except Exception as worse:
+            self.service.log.critical("a bug in the server: %s", worse, exc_info=worse)
         self.close()
 
     def expire(self) -> None:

@@ -147,13 +147,13 @@ class Pool:
         for key, _ in self.selector.select(0.1 if self.service.stopping else 1.0):
             key.data()
         now = time.monotonic()
-        if now - self.swept >= 1.0:
+        if now - self.swept >= 1.0 or self.service.stopping:
             self.swept = now
             self.sweep(now)
 
     def accept(self) -> None:
         try:
-            while True:
+            while not self.service.stopping:
                 sock, peer = self.listener.accept()
                 connection = Connection(sock, peer[:2], self.service)
                 self.connections.add(connection)
@@ -197,15 +197,18 @@ class Pool:
 
     def sweep(self, now: float) -> None:
         """Part with whoever is too late; take connections again if that had to stop."""
+        stopping = self.service.stopping
         for connection in list(self.connections):
-            if not connection.busy and now > connection.deadline:
+            late = now > connection.deadline or (stopping and connection.idle())
+            if late and not connection.busy:
                 connection.expire()
                 self.park(connection)
         if not self.service.stopping and self.listener not in self.selector.get_map():
             self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
 
     def begin_stop(self, stop: socket.socket) -> None:
-        """Take no more connections, close the idle ones, answer what has begun."""
+        """Take no more connections; answer who is there, and let `sweep` close the idle ones."""
+        self.accept()
         self.service.stopping = True
         self.deadline = time.monotonic() + self.service.times.stop
         self.selector.unregister(stop)
@@ -213,9 +216,7 @@ class Pool:
             self.selector.unregister(self.listener)
         self.listener.close()
         for connection in list(self.connections):
-            if not connection.busy and connection.idle():
-                connection.close()
-                self.park(connection)
+            self.wake(connection)
 
 
 def serve_threads(

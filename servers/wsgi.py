@@ -167,22 +167,28 @@ def head_lines(status: str, headers: list[tuple[str, str]]) -> tuple[list[bytes]
 class StartResponse:
     """Be the start_response callable of one request, and frame what the app sends.
 
-    `send` takes bytes for the wire, `date` returns a Date field line. After `finish`,
-    `keep_alive` tells whether the connection may carry another request.
+    `send` takes bytes for the wire, `date` returns a Date field line, and `reusable` tells,
+    when the head leaves, whether the server would keep the connection. After `finish`,
+    `keep_alive` tells whether the answer let it live.
     """
 
-    __slots__ = ("bodiless", "chunked", "date", "dated", "keep_alive", "left", "lines", "request",
-                 "send", "sent", "surplus")  # fmt: skip
+    __slots__ = ("bodiless", "chunked", "date", "dated", "done", "keep_alive", "left", "lines",
+                 "request", "reusable", "send", "sent", "surplus")  # fmt: skip
 
     def __init__(
-        self, request: Request, send: Send, date: Callable[[], bytes], keep_alive: bool = True
+        self,
+        request: Request,
+        send: Send,
+        date: Callable[[], bytes],
+        reusable: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.request, self.send, self.date = request, send, date
-        self.keep_alive = keep_alive and wants_keep_alive(request)
+        self.request, self.send, self.date, self.reusable = request, send, date, reusable
+        self.keep_alive = False
         self.lines: list[bytes] = []  # of the head; empty until the app has called
         self.dated = False  # the app gave a Date itself
         self.bodiless = request.method == b"HEAD"
         self.sent = False  # the head is on the wire
+        self.done = False  # the whole answer is
         self.chunked = False
         self.left: int | None = None  # bytes of the declared Content-Length still to come
         self.surplus = 0  # bytes the app sent beyond it, kept off the wire
@@ -222,6 +228,7 @@ class StartResponse:
             self.send(end)
         if self.left and not self.bodiless:
             raise AppError(f"the body ended {self.left} bytes before its Content-Length")
+        self.done = True
         if self.surplus:
             raise AppError(f"the body is {self.surplus} bytes longer than its Content-Length")
 
@@ -232,6 +239,7 @@ class StartResponse:
         if not self.lines:
             raise AppError("the app did not call start_response before its body")
         self.sent = True
+        self.keep_alive = wants_keep_alive(self.request) and self.reusable()
         lines = self.lines
         if self.left is None and not self.bodiless:
             if length is not None:
