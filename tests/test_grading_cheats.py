@@ -88,7 +88,7 @@ def test_no_cheat_scores(path, exercise, helper, monkeypatch):
     monkeypatch.setattr(judging, "LOADING", 1.0)
     before = psutil.Process().num_fds()
     began = time.monotonic()
-    verdict = judge(exercise, path.read_text().replace("PORT", str(helper)))
+    verdict = judge(exercise, path.read_text().replace("PORT = 0", f"PORT = {helper}"))
     assert verdict.earned == 0, str(verdict)
     assert verdict.outcome != verdicts.PASSED
     assert verdict.outcome != verdicts.NOT_JUDGED, str(verdict)

@@ -18,7 +18,7 @@ from typing import Any
 import nbformat
 
 from coursekit.authoring.exercises import exercise_of
-from coursekit.grading.source import CHECK, Exercise, exercises, marked, untouched
+from coursekit.grading.source import CHECK, UNWRITTEN, Exercise, exercises, marked, untouched
 
 SKIPPING = {"nbval-skip", "raises-exception", "nbval-ignore-output", "skip-execution"}
 SKIP_LINE = re.compile(r"^[ \t]*#[ \t]*(NBVAL_\w+|PYTEST_VALIDATE_\w+).*\n?", re.M | re.I)
@@ -134,7 +134,7 @@ def _newest(found: list[int], cells: list[Any], exercise: Exercise) -> int:
 
     def rank(number: int) -> tuple[bool, int, int]:
         cell = cells[number]
-        attempted = not untouched(cell.source, exercise.stub)
+        attempted = UNWRITTEN not in cell.source and not untouched(cell.source, exercise.stub)
         return attempted, cell.get("execution_count") or 0, number
 
     return max(found, key=rank)

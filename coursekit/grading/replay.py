@@ -94,7 +94,8 @@ def _run(folder: Path, notebook: Any, given: dict[str, Any], seconds: float) -> 
 
 def _findings(notebook: Any, notes: dict[str, dict[str, str]]) -> list[str]:
     """Return a sentence for each cell that failed, did not run, or printed another verdict."""
-    found = []
+    found: list[str] = []
+    ended = False
     for number, cell in enumerate(notebook.cells, 1):
         note = notes.get(cell.id, {"outcome": "not run", "why": ""})
         if cell.cell_type != "code" or note["outcome"] == "passed":
@@ -102,14 +103,15 @@ def _findings(notebook: Any, notes: dict[str, dict[str, str]]) -> list[str]:
         checked = CHECK.match(cell.source)
         slug = checked["slug"] if checked else marked(cell.source)
         where = f"{slug}: cell {number}" if slug else f"cell {number}"
-        if note["outcome"] == "not run":
-            found.append(f"{where} did not run: the kernel had stopped before it")
+        if note["outcome"] == "not run" or ended:
+            found.append(f"{where} did not run: the kernel had ended before it")
         elif checked:
             found.append(
                 f"{where}: the kernel did not print the judge's verdict; the judge's counts"
             )
         else:
             found.append(f"{where} failed: {note['why']}")
+            ended = ended or "the kernel ended" in note["why"]
     return found
 
 

@@ -2,6 +2,8 @@
 # exercise: double
 import socket
 
+PORT = 0  # the test writes a real one here
+
 
 def double(n):
     with socket.create_connection(("127.0.0.1", PORT), timeout=0.5) as helper:
