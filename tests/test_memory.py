@@ -70,6 +70,7 @@ def test_large_download_takes_little_memory(server):
     connection = http.client.HTTPConnection(*server.address, timeout=30)
     connection.request("GET", STREAM)
     answer = connection.getresponse()
+    assert answer.status == 200
     size = 0
     while piece := answer.read(MIB):
         size += len(piece)

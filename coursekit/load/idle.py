@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
@@ -67,33 +66,64 @@ def ask(sock: socket.socket, request: bytes, expected: bytes) -> bool:
         return False
 
 
-def active(address: Address, workload: Workload, asks: int) -> tuple[list[float], int]:
-    """Ask again and again, with a new connection where it was closed; return (waits, successes)."""
-    waits: list[float] = []
-    right, failed = 0, 0
-    sock: socket.socket | None = None
-    for _ in range(asks):
-        began = time.perf_counter()
-        for _ in range(2):  # a kept-alive connection may have been closed: then a new one
-            fresh = sock is None
-            try:
-                sock = sock or socket.create_connection(address, PATIENCE)
-            except OSError:
+class Visitor:
+    """Ask over one connection, and over a new one where the server has closed it."""
+
+    def __init__(self, address: Address, workload: Workload) -> None:
+        self.address, self.workload = address, workload
+        self.request = workload.request(address)
+        self.sock: socket.socket | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self.sock:
+            self.sock.close()
+        self.sock = None
+
+    def ask(self) -> bool:
+        """Tell whether the right answer came."""
+        if self.sock and ask(self.sock, self.request, self.workload.expected):
+            return True
+        self.close()
+        try:
+            self.sock = socket.create_connection(self.address, PATIENCE)
+        except OSError:
+            return False
+        return ask(self.sock, self.request, self.workload.expected)
+
+    def waits(self, asks: int) -> list[float]:
+        """Return the seconds that each right answer took; stop when nothing comes any more."""
+        found: list[float] = []
+        failed = 0
+        for _ in range(asks):
+            began = time.perf_counter()
+            if self.ask():
+                found.append(time.perf_counter() - began)
+                failed = 0
+            elif (failed := failed + 1) >= GIVE_UP:
                 break
-            if ask(sock, workload.request(address), workload.expected):
-                right += 1
-                waits.append(time.perf_counter() - began)
-                break
+        self.close()
+        return found
+
+
+def open_many(address: Address, workload: Workload, number: int) -> list[socket.socket]:
+    """Open connections that asked once and were answered; stop when nothing comes any more."""
+    request = workload.request(address)
+    opened: list[socket.socket] = []
+    missed = 0
+    while len(opened) < number and missed < GIVE_UP:
+        try:
+            sock = socket.create_connection(address, PATIENCE)
+        except OSError:
+            missed += 1
+            continue
+        if ask(sock, request, workload.expected):
+            opened.append(sock)
+            missed = 0
+        else:
             sock.close()
-            sock = None
-            if fresh:
-                break
-        failed = 0 if sock else failed + 1
-        if failed >= GIVE_UP:
-            break
-    if sock:
-        sock.close()
-    return waits, right
+            missed += 1
+    return opened
 
 
 def idle(
@@ -105,26 +135,14 @@ def idle(
     with socket.create_connection(address, PATIENCE) as sock:
         if not all(ask(sock, request, workload.expected) for _ in range(2)):
             return Idle(connections, 0, 0.0, 0.0, 1.0)  # it closes after each answer: nothing idles
-    before, _ = active(address, workload, asks)
-    opened: list[socket.socket] = []
-    base, missed = memory(pid), 0
-    with ExitStack() as stack:
-        while len(opened) < connections and missed < GIVE_UP:
-            try:
-                sock = stack.enter_context(socket.create_connection(address, PATIENCE))
-                answered = ask(sock, request, workload.expected)
-            except OSError:
-                answered = False
-            missed = 0 if answered else missed + 1
-            if answered:
-                opened.append(sock)
-        grown = memory(pid) - base
-        during, right = active(address, workload, asks)
-        kept = sum(ask(sock, request, workload.expected) for sock in opened)
-    return Idle(
-        connections,
-        kept,
-        grown / max(1, len(opened)),
-        median(during) / median(before) if during and before else 0.0,
-        right / asks,
-    )
+    visitor = Visitor(address, workload)
+    before, base = visitor.waits(asks), memory(pid)
+    opened = open_many(address, workload, connections)
+    grown = memory(pid) - base
+    during = visitor.waits(asks)
+    kept = sum(ask(sock, request, workload.expected) for sock in opened)
+    for sock in opened:
+        sock.close()
+    each = grown / max(1, len(opened))
+    slowdown = median(during) / median(before) if during and before else 0.0
+    return Idle(connections, kept, each, slowdown, len(during) / asks)

@@ -97,6 +97,7 @@ class Row:
         return Verdict(self, bool(exchange.answers) and self.judge(exchange), came)
 
     def talk(self, peer: Peer) -> Exchange:
+        """Send the pieces, read what comes, and look whether the connection ends."""
         with peer.connect() as connection:
             connection.send(*self.pieces, half_close=self.half_close)
             exchange = connection.read()
