@@ -14,7 +14,7 @@ from coursekit.flow.tap import Tap
 from coursekit.flow.trace import Trace
 from coursekit.flow.watch import watch
 
-PATIENCE = 2.0  # seconds to wait for an app's close() and for the ends of connections
+PATIENCE = 5.0  # seconds to wait for an app's close() and for the ends of connections
 
 Notes = Callable[[], list[Note]]
 
