@@ -23,8 +23,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             if not TOOLS[name].path():
-                outcome = pytest.fail if os.environ.get("CI") else pytest.skip
-                outcome(f"needs {name}; to bring it: {TOOLS[name].remedy()}", pytrace=False)
+                reason = f"needs {name}; to bring it: {TOOLS[name].remedy()}"
+                if os.environ.get("CI"):
+                    pytest.fail(reason, pytrace=False)
+                pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)

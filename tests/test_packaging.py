@@ -254,3 +254,25 @@ def test_ci_script_is_executable_bash():
     assert os.access(script, os.X_OK)
     bash = shutil.which("bash")
     assert bash and subprocess.run([bash, "-n", script]).returncode == 0
+
+
+class Item:
+    """Stand for a test that needs a program."""
+
+    def iter_markers(self, name):
+        yield pytest.mark.needs("nginx").mark
+
+
+def test_a_missing_program_leaves_a_test_out_and_fails_it_in_ci(monkeypatch):
+    from conftest import pytest_runtest_setup
+
+    monkeypatch.setattr(Tool, "path", lambda self: None)
+    monkeypatch.setattr(Tool, "remedy", lambda self: "get it")
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="needs nginx; to bring it: get it"):
+        pytest_runtest_setup(Item())
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="needs nginx"):
+        pytest_runtest_setup(Item())
+    monkeypatch.setattr(Tool, "path", lambda self: "/usr/sbin/nginx")
+    pytest_runtest_setup(Item())
