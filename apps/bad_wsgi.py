@@ -6,6 +6,7 @@ streams that were closed. "Right" says what a server owes its client and its log
 """
 
 import sys
+import time
 
 # One header; a new list is made around it each time, because a server may change the list.
 PLAIN = ("Content-Type", "text/plain")
@@ -165,6 +166,7 @@ def endless(environ, start_response):
     start_response("200 OK", [PLAIN])
     try:
         while True:
+            time.sleep(0.001)  # or one visitor takes a whole core
             yield b"more and more and more\n" * 1000
     finally:
         CLOSED.append("endless")

@@ -113,6 +113,7 @@ def closed_once(peer: Peer) -> str:
 
 def closed_for_the_lost(peer: Peer) -> str:
     """Leave in the middle of an endless answer, and wait for its close()."""
+    peer = Peer(peer.address, 8)  # a server that buffers (waitress) finds out seconds later
 
     def count() -> int:
         return peer.ask(get("/bad/closed")).answer.body.count(b"endless")
