@@ -1,5 +1,7 @@
 """Tokens, cookies and passwords never get into what a notebook shows."""
 
+import os
+from wsgiref.handlers import BaseHandler
 from wsgiref.util import setup_testing_defaults
 
 import pytest
@@ -58,6 +60,8 @@ def serve_with_wsgiref(listener, app, *, stop, log):  # type: ignore[no-untyped-
 def test_a_hub_under_wsgiref(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
+    # wsgiref makes its copy when it is imported, which may have been before this test.
+    monkeypatch.setattr(BaseHandler, "os_environ", dict(os.environ))
     seen = []
 
     def app(environ, start_response):  # type: ignore[no-untyped-def]
@@ -86,7 +90,5 @@ def test_a_child_does_not_get_jupyters_tokens(kind: str, monkeypatch: pytest.Mon
 
 def environment(environ, start_response):  # type: ignore[no-untyped-def]
     """Answer with the names in this process's environment."""
-    import os
-
     start_response("200 OK", [("Content-Type", "text/plain")])
     return ["\n".join(os.environ).encode()]
