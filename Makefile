@@ -21,7 +21,7 @@ OFFLINE = { echo "Could not install the packages: the reason stands above. If it
 help:
 	@echo "make lab                  open the course in JupyterLab (installs it the first time)"
 	@echo "make test                 install, then run every test; TEST_ARGS='-k wire' chooses"
-	@echo "make grade NB=path        grade an exercise"
+	@echo "make grade NB=path        grade an exercise notebook; OUT=folder keeps the reports"
 	@echo "make bench                measure the toy server beside the real ones"
 	@echo "make lint                 check lessons and exercises against the rules for writing them"
 	@echo "make refresh              rebuild exercises, quoted code and stored outputs"
@@ -36,7 +36,8 @@ test: .venv/tests
 	@$(PY) -m pytest $(or $(TEST_ARGS),$(WHOLE))
 
 grade: .venv/course
-	@$(PY) -m coursekit.grading $(NB)
+	@$(if $(NB),,echo "Which notebook?  make grade NB=exercises/02_http.ipynb" >&2; exit 2;) \
+		$(PY) -m coursekit.grading $(NB) $(if $(OUT),--out $(OUT))
 
 bench: .venv/course
 	@$(PY) -m coursekit.load.bench
