@@ -19,7 +19,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from coursekit.grading.channel import Channel, Died
@@ -45,6 +45,11 @@ class OutOfTime(Exception):
 
 class CannotStart(Exception):
     """The machine could not start an answer process: nobody's answer is to blame."""
+
+
+def source_of(*functions: Callable[..., Any]) -> str:
+    """Return the source of functions of a check, to be sent into the answer process."""
+    return "\n\n".join(textwrap.dedent(inspect.getsource(one)) for one in functions)
 
 
 class Answer:
@@ -117,9 +122,8 @@ class Answer:
         Its source is sent, with that of the functions in `using`; it imports what it needs
         itself, and what it returns is plain data.
         """
-        source = "\n\n".join(textwrap.dedent(inspect.getsource(one)) for one in (*using, harness))
         self.replay, self.evidence = None, []
-        return self._ask("run", source, harness.__name__, *args)
+        return self._ask("run", source_of(*using, harness), harness.__name__, *args)
 
     def raises(
         self, kind: str, name: str, *args: Any, status: int | None = None, **kwargs: Any
@@ -149,15 +153,18 @@ class Answer:
     @contextmanager
     def serve(
         self,
-        app: str = "apps.hello_wsgi:app",
+        app: str | Callable[..., Any] = "apps.hello_wsgi:app",
         install: dict[str, str] | None = None,
         mode: str = "threads",
     ) -> Iterator[Served]:
         """Serve an app with the toy, the learner's functions in it; `mode`: "threads" or "serial".
 
-        `app` is "module:attribute", or the name of an app in the learner's cell. `install` says
-        which function goes where: {"servers.wsgi.run_app": "run_app"}.
+        `app` is "module:attribute", the name of an app in the learner's cell, or a function of
+        the check that returns an app, sent as `run` sends a harness. `install` says which
+        function goes where: {"servers.wsgi.run_app": "run_app"}.
         """
+        if callable(app):
+            app = f"{app.__name__}\n{source_of(app)}"
         with self._serving("serve", app, install or {}, mode) as served:
             yield served
 
@@ -176,6 +183,10 @@ class Answer:
             try:
                 yield served
                 self.settle()
+            except Failure:
+                with suppress(Died, OutOfTime):  # what broke out of sight belongs to the message
+                    self.settle()
+                raise
             finally:
                 self.stop()
 
