@@ -155,8 +155,11 @@ def head_lines(status: str, headers: list[tuple[str, str]]) -> tuple[list[bytes]
         lines = [status_line(status)]
         for name, value in headers:
             key, line = field_line(name, value)
-            if key == "content-length" and (status[:3] == "204" or key in fields):
-                continue  # RFC 9110 8.6 forbids it in a 204, and two of them anywhere
+            if key == "content-length":
+                if fields.get(key, value) != value:
+                    raise AppError(f"Content-Length is {fields[key]}, and {value} too")
+                if status[:3] == "204" or key in fields:
+                    continue  # RFC 9110 8.6 forbids it in a 204, and two of them anywhere
             fields[key] = value
             lines.append(line)
     except (ValueError, TypeError, AttributeError) as error:

@@ -138,7 +138,7 @@ def echo_server(request):
         yield served
 
 
-# --- the cases in files, over sockets -------------------------------------------------------
+# --- the cases in files, over sockets ---
 
 
 @pytest.mark.parametrize("case", wire_cases("good"), ids=str)
@@ -157,11 +157,11 @@ def test_a_bad_case_is_refused_and_the_connection_closed(echo_server, case):
         assert statuses(result)[-1] == case.status
         assert result.end == "closed"
         assert result.answers[-1].complete
-        assert b"/smuggled" not in b"".join(bodies(result)[:-1])
-        assert len(result.answers) == case.wire.count(b"GET / HTTP/1.1\r\n" + b"Host: a.example\r\n\r\nGET") + 1
+        before = statuses(result)[:-1]
+        assert before == [200] * case.name.endswith("second-request")
 
 
-# --- one connection, many requests ------------------------------------------------------------
+# --- one connection, many requests ---
 
 
 def test_a_connection_is_kept_for_the_next_request(mode):
@@ -215,7 +215,7 @@ def test_many_pipelined_requests_are_all_answered(mode):
 
 
 def test_requests_pipelined_behind_a_large_answer_are_answered(mode):
-    """The answers wait for a slow reader, and the next request waits in the reader, not for ever."""
+    """The answers wait for a slow reader, the next request for the answers: not for ever."""
     large = bytes(2 * 2**20)
 
     def app(environ, start_response):
@@ -240,7 +240,7 @@ def test_a_client_that_says_nothing_gets_nothing(mode):
     assert (result.received, result.end) == (b"", "closed")
 
 
-# --- bodies of requests -------------------------------------------------------------------------
+# --- bodies of requests ---
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 3_000_000])
@@ -319,7 +319,7 @@ def look(connection):
     return connection.exchange.received
 
 
-# --- Expect: 100-continue -----------------------------------------------------------------------
+# --- Expect: 100-continue ---
 
 EXPECT = b"Expect: 100-continue\r\n"
 
@@ -373,7 +373,7 @@ def test_continue_never_stands_inside_an_answer(mode):
     assert (result.answer.body, result.answer.complete) == (b"begun hello", True)
 
 
-# --- refusals arrive ------------------------------------------------------------------------------
+# --- refusals arrive ---
 
 MUCH = bytes(4 * 2**20)
 
@@ -402,6 +402,23 @@ def test_a_refusal_arrives_although_the_client_sends_much_more(mode, wire_, stat
         assert len(served.logged()) == (status == 500)
 
 
+def test_what_is_sent_behind_a_last_answer_resets_nothing(mode):
+    """The next request is on its way while the server, whose app failed, says goodbye."""
+    failed = threading.Event()
+
+    def app(environ, start_response):
+        failed.set()
+        raise RuntimeError("on purpose")
+
+    with serving(mode, app) as served, wire.Connection(served.address) as connection:
+        connection.send(get())
+        assert failed.wait(PATIENCE)
+        until(lambda: look(connection).endswith(b"log says how\n"))
+        connection.send(get() * 1000)
+        assert connection.read(2).end == "closed"
+        assert len(served.logged()) == 1
+
+
 def test_a_refusal_has_no_body_for_head(mode):
     with serving(mode, bad_wsgi.raises) as served:
         result = exchange(served, get(method=b"HEAD"))
@@ -410,7 +427,7 @@ def test_a_refusal_has_no_body_for_head(mode):
         served.logged()
 
 
-# --- waits end ------------------------------------------------------------------------------------
+# --- waits end ---
 
 
 @pytest.mark.parametrize("sent", [b"GET / HT", get()[:-2], post(b"he", length=5)])
@@ -472,7 +489,7 @@ def test_a_client_that_goes_on_sending_after_a_refusal_is_left(mode):
             until(left)
 
 
-# --- clients leave -----------------------------------------------------------------------------------
+# --- clients leave ---
 
 
 class Closing:
@@ -564,7 +581,7 @@ def test_a_client_that_leaves_before_its_answer_does_no_harm(mode):
         assert bodies(exchange(served, get())) == [b"hello\n"]
 
 
-# --- slow readers ---------------------------------------------------------------------------------------
+# --- slow readers ---
 
 
 def slow_reader(served, request):
@@ -666,7 +683,7 @@ def test_as_many_requests_as_threads_run_at_once():
                 connection.close()
 
 
-# --- stopping ---------------------------------------------------------------------------------------------
+# --- stopping ---
 
 
 def test_a_stop_closes_idle_connections(mode):
@@ -696,6 +713,7 @@ def test_a_stop_lets_the_request_in_flight_finish_and_says_close(mode, sent):
             until(lambda: refuses(served.address))
         release.set()
         result = connection.read(2)
+        connection.close()
         served.ended()
     assert bodies(result) == [b"hello\n"]
     assert result.end == "closed"
@@ -708,6 +726,8 @@ def refuses(address):
         socket.create_connection(address, PATIENCE).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it was in the queue when the listener was closed
+        pass
     return False
 
 
@@ -720,6 +740,7 @@ def test_a_stop_waits_for_a_request_that_has_begun_to_arrive(mode):
         until(lambda: refuses(served.address))
         connection.send(b"llo")
         result = connection.read()
+        connection.close()
         served.ended()
     assert (bodies(result), result.end) == ([b"POST /\nhello"], "closed")
 
@@ -779,10 +800,11 @@ def test_a_stop_serves_those_who_came_before_it(mode):
             assert bodies(idle.read(3)) == [b"GET /1\n", b"GET /2\n"]
             assert bodies(second.read(2)) == [b"GET /3\n"]
             assert {first.end, idle.end, second.end} == {"closed"}
+        idle.close()
         served.ended()
 
 
-# --- apps that fail -----------------------------------------------------------------------------------------
+# --- apps that fail ---
 
 
 @pytest.mark.parametrize("name", [
@@ -880,7 +902,7 @@ def test_odd_apps_are_served(mode, name):
     assert result.answers[0].status == {"changes_its_mind": 503, "no_content": 204}.get(name, 200)
 
 
-# --- the server's own faults -----------------------------------------------------------------------------------
+# --- the server's own faults ---
 
 
 @pytest.mark.parametrize("name", ["parse_head", "request_framing", "Data"])
@@ -961,7 +983,7 @@ def test_a_server_out_of_files_serves_whom_it_has_and_accepts_again(monkeypatch)
         assert {message.split(":")[0] for _, message, _ in served.logged()} == {"cannot accept"}
 
 
-# --- listening and receiving -----------------------------------------------------------------------------------
+# --- listening and receiving ---
 
 
 def test_listen_picks_a_port_and_a_family():
@@ -990,7 +1012,9 @@ def test_a_port_can_be_bound_again_at_once():
     listen(port=served.address[1]).close()
 
 
-@pytest.mark.parametrize("pieces", [(b"one\r\n\r\ntwo",), (b"one\r", b"\n\r", b"\ntwo"), (b"o", b"ne\r\n\r\n", b"two")])
+@pytest.mark.parametrize("pieces", [
+    (b"one\r\n\r\ntwo",), (b"one\r", b"\n\r", b"\ntwo"), (b"o", b"ne\r\n\r\n", b"two"),
+])  # fmt: skip
 def test_recv_until_gives_what_came_and_what_came_behind(pieces):
     left, right = socket.socketpair()
     with left, right:
@@ -1003,7 +1027,10 @@ def test_recv_until_gives_what_came_and_what_came_behind(pieces):
     assert (data, behind) == (b"one\r\n\r\n", b"two")
 
 
-@pytest.mark.parametrize(("sent", "error"), [(b"no end", EOFError), (b"", EOFError), (b"a" * 99, ValueError), (b"a" * 10 + b"\r\n", ValueError)])
+@pytest.mark.parametrize(("sent", "error"), [
+    (b"no end", EOFError), (b"", EOFError), (b"a" * 99, ValueError),
+    (b"a" * 10 + b"\r\n", ValueError),
+])  # fmt: skip
 def test_recv_until_says_when_it_never_comes(sent, error):
     left, right = socket.socketpair()
     with left, right:
