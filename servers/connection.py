@@ -13,7 +13,7 @@ import struct
 import time
 
 from servers import wsgi
-from servers.head import ProtocolError, Request, wants_continue
+from servers.head import ProtocolError, Request, wants_continue, wants_keep_alive
 from servers.http11 import END, Data, Reader
 from servers.service import Disconnected, Service, date_field, error_answer, wait
 
@@ -184,8 +184,8 @@ class Connection:
         self.last = True
         if self.unsent:
             self.give(self.service.times.io)
-        elif self.complete and not self.reader.rest():
-            self.close()
+        elif self.complete and self.request and not wants_keep_alive(self.request):
+            self.close()  # the peer knew that this was the last request: it sends no more
         else:
             self.half_close()
 
