@@ -1,6 +1,8 @@
 """Run a command that ends when its parent does, however the parent ends.
 
-    python servers/_child.py FD COMMAND...        FD is a socket to hand on, or "-"
+    python servers/_child.py FD FOLDER COMMAND...
+
+FD is a socket to hand on, or "-"; FOLDER is what to remove if the parent cannot.
 
 The parent holds the other end of our standard input and never writes to it. When the
 parent goes, even by SIGKILL, the system closes that end, we read end-of-file, and the
@@ -11,6 +13,7 @@ the kernel's whole process group, does not reach the server.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,32 +23,34 @@ GRACE = 5.0  # seconds between the polite request to end and the end
 
 
 def main(arguments: list[str]) -> None:
-    fd, *command = arguments
+    fd, folder, *command = arguments
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)
     if fd != "-":
         # A second copy of a listening socket would keep the port open after the server.
         os.close(int(fd))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: child.terminate())
-    threading.Thread(target=end_with_parent, args=(child,), daemon=True).start()
+    alone = threading.Event()
+    threading.Thread(target=end_with_parent, args=(child, alone), daemon=True).start()
     status = child.wait()
+    if alone.is_set():
+        shutil.rmtree(folder, ignore_errors=True)
     if os.getpgrp() == os.getpid():
         # A master that was killed leaves workers: they go too.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(0, signal.SIGTERM)
+        os.killpg(0, signal.SIGKILL if alone.is_set() else signal.SIGTERM)
     exit_like(status)
 
 
-def end_with_parent(child: subprocess.Popen[bytes]) -> None:
-    """Wait for end-of-file on standard input, then end the child and its workers."""
+def end_with_parent(child: subprocess.Popen[bytes], alone: threading.Event) -> None:
+    """Wait for end-of-file on standard input, then set `alone` and end the child."""
     os.read(0, 1)  # not sys.stdin: its lock, held here, would abort the interpreter's exit
+    alone.set()
     child.terminate()
     try:
         child.wait(GRACE)
     except subprocess.TimeoutExpired:
         child.kill()
-        if os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)
 
 
 def exit_like(status: int) -> None:

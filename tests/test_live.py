@@ -351,7 +351,7 @@ ONE_CHILD = """
 import os, signal, sys, time
 from coursekit.live import live
 server = live({kind!r})
-print(server.address[1], *[row.pid for row in server.workers], flush=True)
+print(server._runner.folder, server.address[1], *[row.pid for row in server.workers], flush=True)
 {ending}
 """
 ENDINGS = {
@@ -366,10 +366,11 @@ ENDINGS = {
 def test_children_end_with_the_kernel(ending: str) -> None:
     code = ONE_CHILD.format(kind="gunicorn", ending=ENDINGS[ending])
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    port, *pids = map(int, run.stdout.split())
-    assert len(pids) >= 1
-    until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
-    assert not open_port(("127.0.0.1", port))
+    folder, port, *pids = run.stdout.split()
+    assert folder and pids
+    until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids))
+    until(lambda: not Path(folder).exists())
+    assert not open_port(("127.0.0.1", int(port)))
 
 
 def test_an_interrupt_of_the_group_does_not_reach_a_child() -> None:

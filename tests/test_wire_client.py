@@ -138,6 +138,14 @@ def test_a_broken_answer_is_described_not_raised(reply: bytes, status: int) -> N
     assert exchange.answer.problem and exchange.answer.problem in str(exchange)
 
 
+@pytest.mark.parametrize(
+    "sent", [b"G\xe9T / HTTP/1.1\r\n\r\n", b"G,T\r\n\r\n", b"\r\n\r\n", b"\x16\x03"]
+)
+def test_nonsense_can_be_sent_and_its_answer_read(sent: bytes) -> None:
+    with answering(OK) as address:
+        assert wire.send(address, sent).status == 200
+
+
 def test_nothing_came() -> None:
     with answering(b"", "close") as address:
         exchange = wire.send(address, GET)

@@ -85,10 +85,10 @@ class Child:
         try:
             words = self.words(port=self.address[1], fd=fd, folder=str(self.folder))
             command = [self._find(words[0]), *words[1:]]
-            shim = [sys.executable, "-I", "-S", servers._child.__file__, str(fd or "-")]
+            shim = [sys.executable, "-I", "-S", servers._child.__file__]
             with open(self._log_file, "wb") as log:
                 self._process = subprocess.Popen(
-                    [*shim, *command],
+                    [*shim, str(fd or "-"), str(self.folder), *command],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
