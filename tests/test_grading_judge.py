@@ -283,6 +283,24 @@ def run(app, environ, send):
 """
 
 
+MADE = """def made():
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "2")])
+        return [word()]
+    return app
+
+@check("made", limit=8)
+def it(answer):
+    with answer.serve(made) as server:
+        expect_answer(server.send(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"), 200, b"hi")
+"""
+
+
+def test_a_check_may_build_the_app_around_the_answer():
+    found = verdict("def word():\n    return b'hi'", MADE)
+    assert found.outcome == verdicts.PASSED, str(found)
+
+
 @pytest.mark.parametrize("mode", ["threads", "serial"])
 def test_a_learners_app_is_served_by_the_toy(mode):
     checks = SERVED.format(app="app", install={}, mode=mode, body="hi")

@@ -1,5 +1,6 @@
 """The learner's verbs, in a kernel and out of one, and what is remembered of them."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,11 +9,11 @@ import types
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from nbclient import NotebookClient
 from nbformat import v4
 from sample_course import COUNT, ECHO, write_course
 
 from coursekit import practice
+from coursekit.authoring import refresh
 from coursekit.grading import verdicts
 from coursekit.practice import bar, cells, exercise, installing, predictions, state, widgets
 
@@ -306,7 +307,7 @@ def test_in_a_kernel_the_text_stays_beside_the_widget(tmp_path):
             )
         ]
     )
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute(cwd=str(tmp_path))
+    asyncio.run(refresh.run(notebook, tmp_path, lambda done: None))
     (asked,) = notebook.cells[1].outputs
     assert asked.data["text/plain"] == "Predict: Who?\n  1. a\n  2. b"
     verdict, below = notebook.cells[2].outputs

@@ -62,8 +62,7 @@ class Answer:
         self._channel: Channel | None = None
         self._timer: threading.Timer | None = None
         self._deadline = 0.0
-        self._check = ""
-        self._loaded = False
+        self._check, self._loaded = "", False
         self.used_seed = False
         self.late = False
         self.evidence: list[tuple[str, str]] = []
@@ -90,9 +89,9 @@ class Answer:
         self.replay = None
         self.evidence = [("called", cut(f"{name}({', '.join(given)})"))]
         peers = [arg for arg in args if isinstance(arg, Peer)]
-        plain = [("socket", peers.index(arg)) if isinstance(arg, Peer) else arg for arg in args]
         if not peers:
-            return self._ask("call", name, *plain, **kwargs)
+            return self._ask("call", name, *args, **kwargs)
+        plain = [("socket", peers.index(arg)) if isinstance(arg, Peer) else arg for arg in args]
         self.ready()
         sockets = [peer.begin(self._deadline) for peer in peers]
         try:
@@ -217,7 +216,7 @@ class Answer:
             self._ask("load", self._source)
 
     def start(self) -> None:
-        """Start the process, without the learner's code; CannotStart if the machine refuses."""
+        """Start the process, with the setup cells alone; CannotStart if the machine refuses."""
         if self._channel is None:
             self._start()
 

@@ -90,9 +90,9 @@ def expect_that(true: bool, message: str, *, likely: str | None = None) -> None:
 
 def expect_answer(
     exchange: Exchange,
-    *,
     status: int = 200,
     body: bytes | None = None,
+    *,
     which: int = 0,
     likely: Likely = None,
 ) -> None:

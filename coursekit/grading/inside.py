@@ -147,9 +147,7 @@ def run_cell(source: str, name: str = CELL) -> None:
         if without == source:
             raise
         code = compile(without, name, "exec", flags=flags, dont_inherit=True)
-    waiting = eval(code, names)
-    if inspect.iscoroutine(waiting):
-        asyncio.run(waiting)
+    finished(eval(code, names))
 
 
 def named(name: str) -> Any:
@@ -164,7 +162,11 @@ def named(name: str) -> Any:
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> Any:
-    result = named(name)(*args, **kwargs)
+    return finished(named(name)(*args, **kwargs))
+
+
+def finished(result: Any) -> Any:
+    """Run a coroutine to its end; anything else is finished."""
     return asyncio.run(result) if inspect.iscoroutine(result) else result
 
 
@@ -185,8 +187,7 @@ def run(source: str, name: str, *args: Any) -> Any:
     inside = dict(names)
     remember(source, "<harness>")
     exec(compile(source, "<harness>", "exec", dont_inherit=True), inside)
-    result = inside[name](*args)
-    return asyncio.run(result) if inspect.iscoroutine(result) else result
+    return finished(inside[name](*args))
 
 
 def serve(listener: socket.socket, app: str, install: dict[str, str], mode: str) -> None:
@@ -194,7 +195,10 @@ def serve(listener: socket.socket, app: str, install: dict[str, str], mode: str)
     for target, name in install.items():
         module, _, attribute = target.rpartition(".")
         setattr(importlib.import_module(module), attribute, named(name))
-    if ":" in app:
+    if "\n" in app:  # a function of the check, and its source
+        name, _, source = app.partition("\n")
+        application = run(source, name)
+    elif ":" in app:
         module, _, attribute = app.partition(":")
         application = getattr(importlib.import_module(module), attribute)
     else:
@@ -209,12 +213,9 @@ def serve_with(listener: socket.socket, name: str, *args: Any) -> None:
 
 
 def start(function: Any, *args: Any) -> None:
-    def work() -> None:
-        result = function(*args)
-        if inspect.iscoroutine(result):
-            asyncio.run(result)
-
-    threading.Thread(target=work, name="server", daemon=True).start()
+    """Start to serve in a thread; what it raises is noted like that of any thread."""
+    work = threading.Thread(target=lambda: finished(function(*args)), name="server", daemon=True)
+    work.start()
 
 
 def settle() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from coursekit.grading import verdicts
@@ -40,20 +41,30 @@ class Board:
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
             for row in table
         ]
-        return "\n".join([self.summary(), "", *lines])
+        said = [
+            f"{id}: you said {said}; it was {was or 'not tried'}"
+            for id, said, was in self.predictions
+        ]
+        return "\n".join([self.summary(), "", *lines, *([""] if said else []), *said])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{heading}</th>' for heading in HEADINGS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>"
-            for row in self.rows
-        )
-        return (
-            f"<table><caption>{html.escape(self.summary())}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        page = _table(self.summary(), HEADINGS, self.rows)
+        if self.predictions:
+            page += _table("Predictions", ("Prediction", "You said", "It was"), self.predictions)
+        return page
+
+
+def _table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in rows
+    )
+    return (
+        f"<table><caption>{html.escape(caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
 
 
 def progress() -> Board:
