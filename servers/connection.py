@@ -1,9 +1,10 @@
 """One client's connection: bytes come in, requests are answered in order, the end is clean.
 
 Rule 1  The socket never blocks: where a wait is needed, `wait` stands there, with its limit.
-Rule 2  One thread at a time serves a connection; who and when is up to `workers`.
+Rule 2  A slow client costs no thread: a body waits in a Spool until it is whole, an answer
+        until it is taken. The app's thread fills and empties spools, and moves on.
 Rule 3  A connection is closed so that the peer reads the answer first (RFC 9112 9.6).
-Left out: TLS (a proxy ends it), a spool file for slow readers of long streams (waitress).
+Left out: TLS (a proxy ends it); an app that reads while its client still sends (Gunicorn).
 """
 
 import io
@@ -11,22 +12,26 @@ import select
 import socket
 import struct
 import time
+from functools import partial
 
 from servers import wsgi
 from servers.head import ProtocolError, Request, wants_continue, wants_keep_alive
 from servers.http11 import END, Data, Reader
 from servers.service import Disconnected, Service, date_field, error_answer, wait
+from servers.spool import Spool
 
-EARLY_BODY = 64 * 1024  # a body up to this size is read before a thread is spent on it
-UNSENT = 256 * 1024  # what may wait for a slow reader before the app has to wait too
 RECV = 64 * 1024
+BODY = 64 * 1024  # of a body that much stays in memory, the rest goes to disk
+UNSENT = 256 * 1024  # of an answer that the peer does not take yet, likewise
+ON_DISK = 256 * 1024 * 1024  # so much of it, and the app has to wait too
+PATIENCE = 0.1  # seconds for a reader to move before it counts as slow
 
 
 class Connection:
     """Serve one client. The socket never blocks: where a wait is needed, `wait` stands there."""
 
-    __slots__ = ("busy", "closed", "complete", "deadline", "early", "expects", "last", "peer",
-                 "reader", "request", "service", "size", "sock", "unsent", "watched")  # fmt: skip
+    __slots__ = ("body", "busy", "closed", "complete", "deadline", "last", "peer", "reader",
+                 "request", "service", "slow", "sock", "unsent", "watched")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], service: Service) -> None:
         sock.setblocking(False)
@@ -34,20 +39,22 @@ class Connection:
         self.sock, self.peer, self.service = sock, peer, service
         self.reader = Reader(service.limits)
         self.give(service.times.head)
-        self.unsent = b""  # what the peer has not taken yet
+        self.unsent: Spool | None = None  # what the peer has not taken yet
+        self.slow = False  # it does not read: do not wait for it
         self.busy = False  # a thread serves it
         self.last = False  # the last answer is out: read and drop until the peer closes
         self.watched = 0  # the event that the pool's selector waits for
         self.closed = False  # nothing more to do: the driver closes the socket
-        self.reset()
+        self.request: Request | None = None  # the one being read or answered
+        self.body: Spool | None = None  # its body, if it has one
+        self.complete = False  # its END has been read
 
     def reset(self) -> None:
         """Forget the request that was answered."""
-        self.request: Request | None = None
-        self.expects = False  # the client waits for 100 Continue
-        self.early: list[bytes] = []  # pieces of the body read before the app is called
-        self.size = 0  # of these, in bytes
-        self.complete = False  # the request's END has been read
+        if self.body is not None:
+            self.body.close()
+        self.request = self.body = None
+        self.complete = False
 
     def give(self, seconds: float) -> None:
         """Set the time by which the peer has to do something."""
@@ -68,17 +75,19 @@ class Connection:
             raise Disconnected(str(error)) from error
 
     def advance(self) -> bool:
-        """Read events until the app can be called; False if more bytes are needed."""
-        while not (self.complete or self.expects or self.size >= EARLY_BODY):
+        """Read events until the request is whole; False if more bytes are needed."""
+        while not self.complete:
             event = self.reader.next_event()
             if event is None:
                 return False
             if isinstance(event, Request):
                 self.request = event
-                self.expects = wants_continue(event)
+                if wants_continue(event) and not self.reader.rest():
+                    self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             elif isinstance(event, Data):
-                self.early.append(event.body)
-                self.size += len(event.body)
+                if self.body is None:
+                    self.body = Spool(BODY)
+                self.body.put(event.body)
                 self.give(self.service.times.io)
             elif event is END:
                 self.complete = True
@@ -86,34 +95,42 @@ class Connection:
                 raise Disconnected("the peer closed an idle connection")
         return True
 
-    def more(self) -> bytes:
-        """Return the body's next piece, b"" at its end; wait for it if need be."""
-        if not self.early:
-            expects, self.expects, self.size = self.expects, False, 0
-            while not self.advance() and not self.early:
-                if expects:
-                    expects = False
-                    self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-                else:
-                    wait(self.sock, select.POLLIN, self.service.times.io)
-                    self.receive()
-        return self.early.pop(0) if self.early else b""
-
     # --- out ---
 
     def send(self, data: bytes) -> None:
-        """Send; keep up to UNSENT bytes that the peer does not take yet; raise Disconnected."""
-        self.expects = False  # behind the first bytes of an answer, 100 would stand inside it
-        if self.unsent:
-            data = self.unsent + data
-        sent = self.send_some(data)
-        self.unsent = b""
-        if sent < len(data):
+        """Send; what the peer does not take waits in `unsent`. Raise Disconnected."""
+        if not self.unsent:
+            sent = self.send_some(data)
+            if sent == len(data):
+                return
             rest = memoryview(data)[sent:]
-            while len(rest) > UNSENT:
-                wait(self.sock, select.POLLOUT, self.service.times.io)
+            while len(rest) > UNSENT and self.moves():
                 rest = rest[self.send_some(rest) :]
-            self.unsent = bytes(rest)
+            if self.unsent is None:
+                self.unsent = Spool(UNSENT)
+            self.unsent.put(rest)
+        else:
+            self.unsent.put(data)
+            while len(self.unsent) > UNSENT and self.moves():
+                self.flush()
+
+    def moves(self) -> bool:
+        """Wait for a reader a little; False if it is slow, and a file has to wait for it."""
+        self.slow = not wait(self.sock, select.POLLOUT, 0 if self.slow else PATIENCE)
+        if self.slow and self.unsent and len(self.unsent) > ON_DISK:
+            if not wait(self.sock, select.POLLOUT, self.service.times.io):
+                raise Disconnected("the peer does not read")
+            self.slow = False
+        return not self.slow
+
+    def flush(self) -> None:
+        """Send of `unsent` what the peer takes now."""
+        while self.unsent:
+            piece = self.unsent.peek(RECV)
+            sent = self.send_some(piece)
+            self.unsent.drop(sent)
+            if sent < len(piece):
+                return
 
     def send_some(self, data: bytes | memoryview) -> int:
         try:
@@ -129,34 +146,29 @@ class Connection:
         """Call the app for the request that is there, and decide how the connection goes on."""
         request, service = self.request, self.service
         assert request is not None
-        response = wsgi.StartResponse(request, self.send, date_field, self.reusable)
-        body: io.BufferedIOBase
-        if self.complete:
-            body = io.BytesIO(b"".join(self.early))
-        else:
-            body = io.BufferedReader(wsgi.BodyInput(self.more))
+        response = wsgi.StartResponse(request, self.send, date_field, self.may_go_on)
+        body: io.BufferedIOBase = io.BytesIO()
+        if self.body is not None:
+            body = io.BufferedReader(wsgi.BodyInput(partial(self.body.take, RECV)))
         try:
-            wsgi.run_app(
-                service.app, wsgi.environ_for(request, service.base, self.peer, body), response
-            )
-        except (Disconnected, ProtocolError):
-            if not response.sent:
-                raise
-            return self.cut(response)
+            environ = wsgi.environ_for(request, service.base, self.peer, body)
+            wsgi.run_app(service.app, environ, response)
+        except Disconnected:
+            return self.close()
         except KeyboardInterrupt:  # Ctrl-C is not the app's doing
             raise
         except BaseException as error:  # sys.exit() in an app, or CancelledError, ends no server
             target = request.target.decode("latin-1")
             service.log.error("the app failed on %s: %s", target, error, exc_info=error)
             return self.cut(response)
-        if not (response.keep_alive and self.reusable()):
+        if not (response.keep_alive and self.may_go_on()):
             return self.leave()
         self.reset()
         self.give(service.times.io if self.unsent else service.times.idle)
 
-    def reusable(self) -> bool:
+    def may_go_on(self) -> bool:
         """Tell whether another request may follow; asked when the answer's head leaves."""
-        return self.complete and not self.service.stopping
+        return not self.service.stopping
 
     def cut(self, response: wsgi.StartResponse) -> None:
         """End an answer that failed: a 500 if nothing was sent, else a visible break."""
@@ -197,7 +209,12 @@ class Connection:
             self.close()
 
     def close(self) -> None:
+        """Be done; the driver closes the socket."""
         self.closed = True
+        self.reset()
+        if self.unsent is not None:
+            self.unsent.close()
+            self.unsent = None
 
     # --- what a driver calls: the socket is ready, or the time is up ---
 
@@ -205,7 +222,7 @@ class Connection:
         """Read and write what is possible without waiting; True if the app can be called."""
         try:
             if self.unsent:
-                return self.flush()
+                return self.go_on()
             if self.last:
                 if not self.sock.recv(RECV):
                     self.close()
@@ -220,8 +237,9 @@ class Connection:
             self.fail(error)
         return False
 
-    def flush(self) -> bool:
-        self.send(b"")
+    def go_on(self) -> bool:
+        """Send what was left; when all is out, leave, or turn to a pipelined request."""
+        self.flush()
         self.give(self.service.times.io if self.unsent else self.service.times.idle)
         if self.last and not self.unsent:
             self.leave()
@@ -239,13 +257,14 @@ class Connection:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
+        """Tell the peer, and the log, what is wrong; if that fails too, just close."""
         try:
             if isinstance(error, ProtocolError):
                 return self.refuse(error.status, str(error))
-            if not isinstance(error, OSError):
+            if not isinstance(error, ConnectionError):
                 self.service.log.critical("a bug in the server: %s", error, exc_info=error)
                 return self.refuse(500, "the server failed; its log says how")
-        except OSError:
+        except ConnectionError:
             pass
         except Exception as worse:
             self.service.log.critical("a bug in the server: %s", worse, exc_info=worse)

@@ -50,7 +50,7 @@ class Limits(NamedTuple):
     target: int = 8 * 1024
     head: int = 32 * 1024
     fields: int = 100
-    body: int = 1024 * 1024 * 1024
+    body: int = 256 * 1024 * 1024
     chunk_line: int = 256
 
 

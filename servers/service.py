@@ -72,9 +72,8 @@ def error_answer(status: int, message: str) -> tuple[bytes, bytes]:
     return encode_head(line.encode(), fields)[:-2] + date_field() + b"\r\n", body
 
 
-def wait(sock: socket.socket, event: int, seconds: float) -> None:
-    """Wait until `sock` is ready for select.POLLIN or POLLOUT; raise Disconnected if too late."""
+def wait(sock: socket.socket, event: int, seconds: float) -> bool:
+    """Wait until `sock` is ready for select.POLLIN or POLLOUT; False if it is too late."""
     poll = select.poll()
     poll.register(sock, event)
-    if not poll.poll(seconds * 1000):
-        raise Disconnected(f"the peer did nothing for {seconds} seconds")
+    return bool(poll.poll(seconds * 1000))
