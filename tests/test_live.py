@@ -464,10 +464,12 @@ def test_fifty_reruns_leave_nothing(kernel: Kernel, cell: str | None) -> None:
     kernel.run(START + "\nkept = []")
     code = "kept += [live('toy'), live('toy', process=True)]; kept[-1].get('/'); kept[-1]"
     kernel.run(code, cell)
-    before = kernel.run(LOOK)
+    *before, files = kernel.run(LOOK).split()
     for _ in range(50 if cell else 3):
         kernel.run(code, cell)
-    assert kernel.run(LOOK) == before
+    *after, more_files = kernel.run(LOOK).split()
+    assert after == before
+    assert int(more_files) < int(files) + 10  # the kernel itself opens one now and then
     assert kernel.run("print(sum(server.running for server in kept))") == "2\n"
     kernel.run("for server in kept: server.stop()\ndel server; kept.clear()")
 

@@ -76,6 +76,7 @@ class Answers:
         return self._methods
 
     def enough(self, wanted: int | None) -> bool:
+        """Say whether all wanted answers are here, and none announced an end to wait for."""
         if wanted is None:
             wanted = max(1, len(self.asked))
         if wanted == 0:
@@ -86,6 +87,7 @@ class Answers:
         return not self.answers[-1].closes or self.answers[-1].status == 101
 
     def feed(self, data: bytes) -> None:
+        """Take received bytes."""
         while True:
             if self._h11 is None:
                 if not data or (self.answers and not self.answers[-1].complete):

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 class Discardable(Protocol):
     """A server, as far as this module cares."""
 
-    def discard(self) -> None: ...
+    def discard(self) -> None:
+        """Stop, for good."""
 
 
 # cell -> (the run of that cell, the servers it started)

@@ -81,6 +81,7 @@ class Server:
 
     @app.setter
     def app(self, app: Any) -> None:
+        """Exchange the app of a toy in the kernel; TypeError for a child process."""
         if not isinstance(self._runner, Thread):
             raise TypeError("the app of a child process cannot be exchanged: start another server")
         self._runner.app = app

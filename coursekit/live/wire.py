@@ -29,7 +29,8 @@ class HasAddress(Protocol):
     """Anything with an address, such as a Server."""
 
     @property
-    def address(self) -> tuple[str, int]: ...
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
 
 
 @dataclass
