@@ -7,6 +7,7 @@ def rest(answer):
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ class Check:
 
 
 _declared: list[Check] = []
+_declaring = threading.Lock()
 
 
 def check(
@@ -66,10 +68,11 @@ def declared_by(source: str, slug: str) -> list[Check]:
 
     name = f"<checks: {slug}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    _declared.clear()
-    exec(compile(source, name, "exec", dont_inherit=True), {"__name__": f"checks_{slug}"})
-    found = list(_declared)
-    _declared.clear()
+    with _declaring:
+        _declared.clear()
+        exec(compile(source, name, "exec", dont_inherit=True), {"__name__": f"checks_{slug}"})
+        found = list(_declared)
+        _declared.clear()
     names = [one.name for one in found]
     if not found or len(set(names)) < len(names):
         raise ValueError(f"{slug}: a checks cell declares checks, each with a name of its own")

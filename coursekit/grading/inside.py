@@ -34,6 +34,7 @@ LARGEST = 2**20  # bytes of one reply
 CELL = "<your cell>"
 notes: dict[str, list[Any]] = {"background": [], "log": []}
 names: dict[str, Any] = {}
+kept: list[Any] = []
 
 
 class NotDefined(Exception):
@@ -209,13 +210,12 @@ def serve(listener: socket.socket, app: str, install: dict[str, str], mode: str)
 
 def serve_with(listener: socket.socket, name: str, *args: Any) -> None:
     """Serve with the learner's own function, which takes the listener."""
+    kept.append(listener)  # or it would close by itself when the function returns, soon or late
     start(named(name), listener, *args)
 
 
 def start(function: Any, *args: Any) -> None:
-    """Start to serve in a thread; what it raises is noted like that of any thread."""
-    work = threading.Thread(target=lambda: finished(function(*args)), name="server", daemon=True)
-    work.start()
+    threading.Thread(target=lambda: finished(function(*args)), name="server", daemon=True).start()
 
 
 def settle() -> None:

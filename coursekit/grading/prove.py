@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from coursekit.grading import verdicts
 from coursekit.grading.judge import judge
 from coursekit.grading.source import Exercise, exercises
+from coursekit.grading.verdicts import Verdict
 
 WRONG_ANSWERS = 3
 HINTS = 2
+AT_ONCE = 3
 
 
 def prove(path: Path) -> list[str]:
@@ -24,8 +27,9 @@ def prove(path: Path) -> list[str]:
 
 def prove_one(exercise: Exercise) -> list[str]:
     """Return what is amiss with one exercise."""
-    solved = judge(exercise, exercise.solution)
-    stub = judge(exercise, exercise.stub)
+    answers = [exercise.solution, exercise.stub, *(wrong.source for wrong in exercise.wrong)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # most of a judge's time is waiting
+        solved, stub, *others = pool.map(lambda answer: judge(exercise, answer), answers)
     amiss = []
     if solved.outcome != verdicts.PASSED:
         amiss.append(f"the solution does not pass:\n{solved}\n{_details(solved)}")
@@ -35,14 +39,13 @@ def prove_one(exercise: Exercise) -> list[str]:
         amiss.append(f"{len(exercise.hints)} hints, needs {HINTS}")
     if len(exercise.wrong) < WRONG_ANSWERS:
         amiss.append(f"{len(exercise.wrong)} wrong answers, needs {WRONG_ANSWERS}")
-    return [f"{exercise.slug}: {line}" for line in amiss + _wrong_ones(exercise)]
+    return [f"{exercise.slug}: {line}" for line in amiss + _wrong_ones(exercise, others)]
 
 
-def _wrong_ones(exercise: Exercise) -> list[str]:
+def _wrong_ones(exercise: Exercise, found: list[Verdict]) -> list[str]:
     amiss = []
     seen: dict[str, str] = {}
-    for wrong in exercise.wrong:
-        verdict = judge(exercise, wrong.source)
+    for wrong, verdict in zip(exercise.wrong, found, strict=True):
         text = str(verdict)
         if verdict.outcome not in (verdicts.FAILED, verdicts.ERROR):
             amiss.append(f"the wrong answer that {wrong.because} is {verdict.outcome}")
@@ -54,5 +57,5 @@ def _wrong_ones(exercise: Exercise) -> list[str]:
     return amiss
 
 
-def _details(verdict: verdicts.Verdict) -> str:
+def _details(verdict: Verdict) -> str:
     return "\n".join(result.detail for result in verdict.results if result.detail)
