@@ -132,8 +132,12 @@ function render({ model, el }) {
       box.append(make("pre", "fsts-bytes", detail[bytes].join("\n")));
     }
     if (detail.fields.length) {
-      const list = make("dl", "fsts-fields");
-      for (const [key, value] of detail.fields) list.append(make("dt", "", key), make("dd", "", value));
+      const list = make("div", "fsts-fields");
+      for (const [key, value] of detail.fields) {
+        const line = make("div", "fsts-field");
+        line.append(make("span", "fsts-key", key), " ", make("span", "fsts-value", value));
+        list.append(line);
+      }
       box.append(list);
     }
     return box;
