@@ -111,7 +111,7 @@ class Answer:
     def value(self, name: str) -> Any:
         """Return a name's value as plain data."""
         self.replay, self.evidence = None, []
-        return self._ask("value", name)
+        return self._ask("named", name)
 
     def run(
         self, harness: Callable[..., Any], *args: Any, using: tuple[Callable[..., Any], ...] = ()
@@ -181,10 +181,10 @@ class Answer:
             listener.close()  # the answer process holds it now: when it dies, the port is free
             try:
                 yield served
-                self.settle()
+                self.settle(0.3)
             except Failure:
                 with suppress(Died, OutOfTime):  # what broke out of sight belongs to the message
-                    self.settle()
+                    self.settle(0.3)
                 raise
             finally:
                 self.stop()
@@ -213,17 +213,17 @@ class Answer:
         self.start()
         if not self._loaded:
             self._loaded = True
-            self._ask("load", self._source)
+            self._ask("run_cell", self._source)
 
     def start(self) -> None:
         """Start the process, with the setup cells alone; CannotStart if the machine refuses."""
         if self._channel is None:
             self._start()
 
-    def settle(self) -> None:
-        """Let forgotten exceptions come up; they are in `background` then."""
+    def settle(self, patience: float = 0.05) -> None:
+        """Let hidden exceptions come up; they are in `background` then."""
         if self._channel is not None:
-            self._ask("settle")
+            self._ask("settle", patience)
 
     def stop(self) -> None:
         """End the process and everything it started."""
@@ -245,7 +245,7 @@ class Answer:
             raise CannotStart(f"no answer process: {error}") from error
         self._channel = Channel(ours, START_WITHIN)
         try:
-            kind, value, _ = self._channel.exchange(("set up", (self._setup,), {}), [])
+            kind, value, _ = self._channel.exchange(("set_up", (self._setup,), {}), [])
         except (OSError, Died) as error:
             self.stop()
             raise CannotStart(f"the answer process did not start: {error!r}") from error
@@ -261,7 +261,7 @@ class Answer:
     def _ask(
         self, verb: str, *args: Any, sockets: list[socket.socket] | None = None, **kwargs: Any
     ) -> Any:
-        if verb != "load":
+        if verb != "run_cell":
             self.ready()
         assert self._channel
         self._channel.wait(max(0.05, self._deadline - time.monotonic() + 1))

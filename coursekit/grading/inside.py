@@ -26,6 +26,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -218,22 +219,21 @@ def start(function: Any, *args: Any) -> None:
     threading.Thread(target=lambda: finished(function(*args)), name="server", daemon=True).start()
 
 
-def settle() -> None:
-    """Let exceptions of forgotten tasks come up: asyncio reports them when they are collected."""
+def settle(patience: float = 0.05) -> None:
+    """Let hidden exceptions come up: of threads that are about to end, and of forgotten tasks.
+
+    asyncio reports a task when it is collected; a client may see its connection close before the
+    thread that served it has reported why. `patience` is in seconds, for threads that live on.
+    """
+    until = time.monotonic() + patience
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join(max(0.0, until - time.monotonic()))
     gc.collect()
 
 
-VERBS: dict[str, Callable[..., Any]] = {
-    "set up": set_up,
-    "load": run_cell,
-    "call": call,
-    "call_with": call_with,
-    "value": named,
-    "run": run,
-    "serve": serve,
-    "serve_with": serve_with,
-    "settle": settle,
-}
+STEPS = (set_up, run_cell, call, call_with, named, run, serve, serve_with, settle)
+VERBS: dict[str, Callable[..., Any]] = {step.__name__: step for step in STEPS}
 
 
 def answer(channel: socket.socket) -> None:
