@@ -91,7 +91,8 @@ class Row:
             exchange = self.talk(peer)
         except OSError as error:
             return Verdict(self, False, f"no connection: {type(error).__name__}")
-        came = (self.tell or describe)(exchange)
+        # A row's own words are about its answer: without one, say how the connection ended.
+        came = (exchange.answers and self.tell or describe)(exchange)
         if self.closing and exchange.answers and exchange.end == "timed out":
             came += ", stays open"
         return Verdict(self, bool(exchange.answers) and self.judge(exchange), came)
