@@ -81,13 +81,11 @@ def open_listener(options: argparse.Namespace) -> socket.socket:
             listener.listen(1024)  # the parent may have bound it only; twice does no harm
             return listener
         return workers.listen(options.host, options.port)
-    except OSError as error:
-        place = (
-            f"file descriptor {options.fd}"
-            if options.fd is not None
-            else (f"{options.host} port {options.port}")
-        )
-        fail(f"cannot listen on {place}: {error.strerror or error}")
+    except (OSError, ValueError) as error:
+        place = f"{options.host} port {options.port}"
+        if options.fd is not None:
+            place = f"file descriptor {options.fd}"
+        fail(f"cannot listen on {place}: {getattr(error, 'strerror', None) or error}")
 
 
 def fail(message: str, status: int = 1) -> NoReturn:

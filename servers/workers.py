@@ -168,6 +168,8 @@ class Pool:
 
     def park(self, connection: Connection) -> None:
         """Let the selector watch a connection that no thread serves; or part with it."""
+        if self.ended():
+            connection.close()
         event = selectors.EVENT_WRITE if connection.unsent else selectors.EVENT_READ
         with self.guard:
             connection.busy = False
@@ -240,3 +242,6 @@ def serve_threads(
     pool.work()
     for thread in others:
         thread.join(max(0.0, pool.deadline - time.monotonic()))
+    for connection in list(pool.connections):  # too late for these; a busy one goes with its app
+        if not connection.busy:
+            pool.park(connection)
