@@ -9,14 +9,23 @@ from __future__ import annotations
 import ast
 import socket
 import struct
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 LARGEST = 2**21  # bytes of one reply
+# Python 3.11 counts the depth of all threads' trees in one place: "recursion depth mismatch".
+_one_at_a_time = threading.Lock()
 
 
 class Died(Exception):
     """The answer process ended by itself, or sent what is no reply."""
+
+
+def read_plain(text: str) -> Any:
+    """Return the plain data that a text stands for; ValueError, SyntaxError ... if it does not."""
+    with _one_at_a_time:
+        return ast.literal_eval(text)
 
 
 class Channel:
@@ -39,7 +48,7 @@ class Channel:
     ) -> tuple[Any, ...]:
         """Send a request and sockets; return the reply (kind, value, notes), or raise Died."""
         data = repr(request).encode()
-        ast.literal_eval(data.decode())  # a check that sends more than plain data is told here
+        read_plain(data.decode())  # a check that sends more than plain data is told here
         head = struct.pack("!Q", len(data))
         try:
             socket.send_fds(self._socket, [head], [one.fileno() for one in sockets])
@@ -47,7 +56,7 @@ class Channel:
             size = struct.unpack("!Q", self._receive(8))[0]
             if size > LARGEST:
                 raise Died
-            kind, value, notes = ast.literal_eval(self._receive(size).decode())
+            kind, value, notes = read_plain(self._receive(size).decode())
         except TimeoutError:
             raise
         except (OSError, ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
