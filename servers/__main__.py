@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Return the options; exit 2 with a line of usage if they are wrong."""
     parser = argparse.ArgumentParser(prog="python -m servers", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     wsgi = kinds.add_parser("wsgi", help="serve a WSGI application with a pool of threads")
@@ -42,6 +43,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def port_number(text: str) -> int:
+    """Return a TCP port; raise ArgumentTypeError or ValueError."""
     port = int(text)
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is not between 0 and 65535")
@@ -49,6 +51,7 @@ def port_number(text: str) -> int:
 
 
 def thread_count(text: str) -> int:
+    """Return a number of threads; raise ArgumentTypeError or ValueError."""
     threads = int(text)
     if not 1 <= threads <= 1000:
         raise argparse.ArgumentTypeError(f"{threads} is not between 1 and 1000")
@@ -75,6 +78,7 @@ def load(spec: str) -> Callable[..., Any]:
 
 
 def open_listener(options: argparse.Namespace) -> socket.socket:
+    """Return the listening socket; exit 1 with a line that says why there is none."""
     try:
         if options.fd is not None:
             listener = socket.socket(fileno=options.fd)
@@ -89,6 +93,7 @@ def open_listener(options: argparse.Namespace) -> socket.socket:
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
+    """Say in one line what is wrong, and exit."""
     print(f"servers: {message}", file=sys.stderr)
     raise SystemExit(status)
 
