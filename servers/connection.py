@@ -243,15 +243,20 @@ class Connection:
         self.give(self.service.times.io if self.unsent else self.service.times.idle)
         if self.last and not self.unsent:
             self.leave()
-        return not (self.unsent or self.last) and self.reader.rest() != b"" and self.advance()
+        return self.turn_to_next()
+
+    def turn_to_next(self) -> bool:
+        """Read the request behind the answered one; True if it is here, and its turn."""
+        if self.closed or self.last or self.unsent or not self.reader.rest():
+            return False
+        self.give(self.service.times.head)
+        return self.advance()
 
     def serve(self) -> None:
         """Answer the request that is there, and those pipelined behind it, in order."""
         try:
             self.answer()
-            while not (self.closed or self.last or self.unsent) and self.reader.rest():
-                if not self.advance():
-                    break
+            while self.turn_to_next():
                 self.answer()
         except Exception as error:
             self.fail(error)
