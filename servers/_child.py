@@ -23,6 +23,7 @@ GRACE = 5.0  # seconds between the polite request to end and the end
 
 
 def main(arguments: list[str]) -> None:
+    """Run the command until it ends, or until standard input does; exit as it did."""
     fd, folder, *command = arguments
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)
     if fd != "-":

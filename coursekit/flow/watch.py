@@ -183,6 +183,7 @@ def watch_asgi(app: Callable[..., Awaitable[None]], sink: Sink) -> Callable[...,
     """Return an ASGI app that behaves as `app` does and notes every message in `sink`."""
 
     async def watched(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        # long: three closures over one call, which apart would have to pass it around
         call = _Call(sink)
         client = scope.get("client") or ("", 0)
         call.note("call", scope=_scope(scope), peer=_port(client[1]),
