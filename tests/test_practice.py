@@ -173,7 +173,7 @@ def test_a_prediction_is_compared_with_what_happened(capsys):
     assert capsys.readouterr().out == "It happened: a\n"
     box = predictions._choices("p", "Who?", ["a", "b"])
     box.children[1].value = "b"
-    assert "Your prediction: b" in box.children[2].value
+    assert "Your prediction: b" in box.children[1].value
     practice.reveal("p", "a")
     assert "You predicted: b." in capsys.readouterr().out
     assert state.load()["predictions"]["p"]["actual"] == "a"
@@ -262,7 +262,7 @@ def buttons(widget):
 def test_every_button_has_a_name_and_does_its_work():
     cells.note(ECHO)
     box = bar._bar("echo")
-    row, asked, said = box.children
+    row, said, asked = box.children
     names = buttons(box)
     assert list(names) == ["Check again", "Hint", "Solution", "Reset"]
     assert all("echo" in button.tooltip for button in names.values())
@@ -286,7 +286,7 @@ def test_a_button_says_what_went_wrong_instead_of_nothing(monkeypatch):
     monkeypatch.setattr(cells, "shell", lambda: None)
     box = bar._bar("count-crlf")
     buttons(box)["Install into the live server"].click()
-    assert "run your cell first" in box.children[2].value
+    assert "run your cell first" in box.children[1].value
 
 
 def test_out_of_a_kernel_there_is_text_only(capsys):

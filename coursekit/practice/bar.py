@@ -61,7 +61,7 @@ def _bar(slug: str) -> Any:
     if _installs(slug):
         rows.append(_install_button(slug, tell))
     rows.append(widgets.button("Reset", f"Begin {slug} anew", tell(lambda: _anew(slug))))
-    return w.VBox([w.HBox(rows, layout=w.Layout(flex_flow="row wrap")), asked, said])
+    return w.VBox([w.HBox(rows, layout=w.Layout(flex_flow="row wrap")), said, asked])
 
 
 def _install_button(slug: str, tell: Callable[[Callable[[], object]], Callable[[], None]]) -> Any:
