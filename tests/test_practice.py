@@ -173,7 +173,7 @@ def test_a_prediction_is_compared_with_what_happened(capsys):
     assert capsys.readouterr().out == "It happened: a\n"
     box = predictions._choices("p", "Who?", ["a", "b"])
     box.children[1].value = "b"
-    assert "Your prediction: b" in box.children[1].value
+    assert "Your prediction: b" in box.children[2].value
     practice.reveal("p", "a")
     assert "You predicted: b." in capsys.readouterr().out
     assert state.load()["predictions"]["p"]["actual"] == "a"
