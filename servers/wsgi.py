@@ -23,6 +23,7 @@ from servers.http11 import encode_chunk, encode_field
 
 Environ = dict[str, Any]
 Send = Callable[[bytes], None]
+Date = Callable[[], bytes]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
 
@@ -179,19 +180,14 @@ class StartResponse:
                  "request", "reusable", "send", "sent", "surplus")  # fmt: skip
 
     def __init__(
-        self,
-        request: Request,
-        send: Send,
-        date: Callable[[], bytes],
-        reusable: Callable[[], bool] = lambda: True,
+        self, request: Request, send: Send, date: Date, reusable: Callable[[], bool] = lambda: True
     ) -> None:
         self.request, self.send, self.date, self.reusable = request, send, date, reusable
         self.keep_alive = False
         self.lines: list[bytes] = []  # of the head; empty until the app has called
         self.dated = False  # the app gave a Date itself
         self.bodiless = request.method == b"HEAD"
-        self.sent = False  # the head is on the wire
-        self.done = False  # the whole answer is
+        self.sent = self.done = False  # the head is on the wire, the whole answer is
         self.chunked = False
         self.left: int | None = None  # bytes of the declared Content-Length still to come
         self.surplus = 0  # bytes the app sent beyond it, kept off the wire
@@ -224,9 +220,8 @@ class StartResponse:
 
     def finish(self) -> None:
         """End the body; raise AppError if the app sent less or more than it declared."""
-        end = b"" if self.sent else self.start(0)
-        if self.chunked:
-            end += encode_chunk(b"")
+        end = self.start(0)
+        end += encode_chunk(b"") if self.chunked else b""
         if end:
             self.send(end)
         if self.left and not self.bodiless:
@@ -243,24 +238,22 @@ class StartResponse:
             raise AppError("the app did not call start_response before its body")
         self.sent = True
         self.keep_alive = wants_keep_alive(self.request) and self.reusable()
-        lines = self.lines
         if self.left is None and not self.bodiless:
             if length is not None:
-                lines.append(b"Content-Length: %d\r\n" % length)
+                self.lines.append(b"Content-Length: %d\r\n" % length)
                 self.left = length
             elif self.request.version >= (1, 1):
-                lines.append(b"Transfer-Encoding: chunked\r\n")
+                self.lines.append(b"Transfer-Encoding: chunked\r\n")
                 self.chunked = True
             else:
                 self.keep_alive = False  # RFC 9112 6.3: in HTTP/1.0 the end is the close
         if not self.dated:
-            lines.append(self.date())
+            self.lines.append(self.date())
         if not self.keep_alive:
-            lines.append(b"Connection: close\r\n")
+            self.lines.append(b"Connection: close\r\n")
         elif self.request.version < (1, 1):
-            lines.append(b"Connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            self.lines.append(b"Connection: keep-alive\r\n")
+        return b"".join(self.lines) + b"\r\n"
 
     def frame(self, data: bytes) -> bytes:
         """Return `data` as it goes on the wire, never more than Content-Length allows."""
@@ -283,6 +276,5 @@ def run_app(app: WSGIApplication, environ: Environ, response: StartResponse) -> 
             response.write(chunk, whole)
         response.finish()
     finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+        if hasattr(chunks, "close"):
+            chunks.close()
