@@ -146,7 +146,7 @@ class Connection:
         """Call the app for the request that is there, and decide how the connection goes on."""
         request, service = self.request, self.service
         assert request is not None
-        response = wsgi.StartResponse(request, self.send, date_field, self.may_go_on)
+        response = wsgi.StartResponse(request, self.send, date_field, lambda: not service.stopping)
         body: io.BufferedIOBase = io.BytesIO()
         if self.body is not None:
             body = io.BufferedReader(wsgi.BodyInput(partial(self.body.take, RECV)))
@@ -161,14 +161,10 @@ class Connection:
             target = request.target.decode("latin-1")
             service.log.error("the app failed on %s: %s", target, error, exc_info=error)
             return self.cut(response)
-        if not (response.keep_alive and self.may_go_on()):
+        if service.stopping or not response.keep_alive:
             return self.leave()
         self.reset()
         self.give(service.times.io if self.unsent else service.times.idle)
-
-    def may_go_on(self) -> bool:
-        """Tell whether another request may follow; asked when the answer's head leaves."""
-        return not self.service.stopping
 
     def cut(self, response: wsgi.StartResponse) -> None:
         """End an answer that failed: a 500 if nothing was sent, else a visible break."""
