@@ -161,7 +161,7 @@ class Text(str):
         ({object: 1}, {"<type>": 1}),
         (iter([]), "<list_iterator>"),
     ],
-    ids=repr,
+    ids=["str", "bytearray", "inf", "dict", "dataclass", "type", "iterator"],
 )
 def test_only_plain_data_crosses(value, crossed):
     found = inside.plain(value)
