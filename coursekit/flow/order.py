@@ -7,7 +7,8 @@ differs from run to run, and a saved picture would too. For steps less than SLAC
 Rule 1  A part of a response stands right after the app's event that produced it.
 Rule 2  Parts of a request that follow each other stand together.
 Rule 3  What the app does after its response is complete stands right after that response.
-Rule 4  Of two closes the announced one ("Connection: close", HTTP/1.0) comes first.
+Rule 4  Of two closes the announced one ("Connection: close", HTTP/1.0) comes first; an answer
+        without an end was broken off by the server.
 Further apart, the clock decides. A step keeps its measured time; only its place is by rule.
 
 Which call belongs to which request: by the client's port in environ or scope if the server gives
@@ -165,7 +166,8 @@ def _place_closes(marks: list[Step], exchanges: list[Exchange]) -> None:
         if any(closes[0].time < step.time < closes[1].time for step in answers):
             continue  # a half-close: what came after it stays after it
         heads = [step for step in answers if step.kind == "head"]
-        announced = "server" if any(_closing(head.data) for head in heads) else "client"
+        cut = bool(answers) and answers[-1].kind in ("chunk", "cut off")  # no end came: broken off
+        announced = "server" if cut or any(_closing(head.data) for head in heads) else "client"
         first, second = sorted(closes, key=lambda step: step.source != announced)
         first.place = min(first.place, second.place)
         after(second, first)
