@@ -261,7 +261,7 @@ def buttons(widget):
 
 def test_every_button_has_a_name_and_does_its_work():
     cells.note(ECHO)
-    box = bar._bar("echo")
+    box = bar.Bar("echo").widget
     row, said, asked = box.children
     names = buttons(box)
     assert list(names) == ["Check again", "Hint", "Solution", "Reset"]
@@ -279,12 +279,12 @@ def test_every_button_has_a_name_and_does_its_work():
     names["Solution"].click()
     buttons(asked)["Show it"].click()
     assert "connection.sendall(data)" in said.value and known("echo")["solution_seen"]
-    assert "Install into the live server" in buttons(bar._bar("count-crlf"))
+    assert "Install into the live server" in buttons(bar.Bar("count-crlf").widget)
 
 
 def test_a_button_says_what_went_wrong_instead_of_nothing(monkeypatch):
     monkeypatch.setattr(cells, "shell", lambda: None)
-    box = bar._bar("count-crlf")
+    box = bar.Bar("count-crlf").widget
     buttons(box)["Install into the live server"].click()
     assert "run your cell first" in box.children[1].value
 

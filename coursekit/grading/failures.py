@@ -97,6 +97,7 @@ def common_length(want: Any, got: Any) -> int:
 
 
 def clipped(value: bytes | str, most: int = 48) -> str:
+    """Return the beginning of a value as Python writes it."""
     return repr(value[:most]) + ("..." if len(value) > most else "")
 
 

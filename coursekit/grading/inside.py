@@ -44,6 +44,7 @@ class NotDefined(Exception):
 
 def plain(value: Any, depth: int = 40) -> Any:
     """Return a value as data that ast.literal_eval can read back; other objects become a text."""
+    # long: a row for each kind of value
     if depth == 0:
         return "<nested too deep>"
     if isinstance(value, enum.Enum) and not isinstance(value, (int, str)):
@@ -86,14 +87,10 @@ def described(error: BaseException | None) -> dict[str, Any]:
     if found["line"]:
         found["text"] = linecache.getline(CELL, found["line"]).strip()[:200]
     status = getattr(error, "status", None)
-    try:
-        message = str(error)[:2000]
-    except Exception:
-        message = "<its str() fails>"
     return found | {
         "type": type(error).__name__,
         "kinds": [kind.__name__ for kind in type(error).__mro__],
-        "message": message,
+        "message": str(error)[:2000],
         "status": status if isinstance(status, int) else None,
     }
 
@@ -139,6 +136,7 @@ def remember(source: str, name: str) -> None:
 
 
 def run_cell(source: str, name: str = CELL) -> None:
+    """Run a cell in the learner's module, top-level await and magics allowed."""
     remember(source, name)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
@@ -164,6 +162,7 @@ def named(name: str) -> Any:
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a function of the learner."""
     return finished(named(name)(*args, **kwargs))
 
 
@@ -216,6 +215,7 @@ def serve_with(listener: socket.socket, name: str, *args: Any) -> None:
 
 
 def start(function: Any, *args: Any) -> None:
+    """Serve in a thread from now on."""
     threading.Thread(target=lambda: finished(function(*args)), name="server", daemon=True).start()
 
 

@@ -93,7 +93,8 @@ def _loading(answer: Answer, checks: list[Check]) -> tuple[Result, ...] | None:
 
 
 def _one(answer: Answer, check: Check) -> Result:
-    """Run one check and return its result; every way it can end is a row here."""
+    """Run one check and return its result."""
+    # long: every way a check can end is a row here
     detail = ""
     answer.start()
     try:

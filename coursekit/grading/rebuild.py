@@ -93,6 +93,7 @@ def _answer(
     submitted: Any, exercise: Exercise, place: Any, rebuilt: Rebuilt, taken: set[int]
 ) -> str | None:
     """Find one answer, and say what was odd about finding it."""
+    # long: the ways to find it, one after the other
 
     def warn(text: str) -> None:
         rebuilt.warnings.append(f"{exercise.slug}: {text}")

@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import psutil
 
@@ -181,14 +180,14 @@ def contained() -> Containment:
     return Containment(True)
 
 
-def bubblewrap(read: Iterable[Path] = (), write: Iterable[Path] = ()) -> list[str]:
+def bubblewrap(write: Iterable[Path] = ()) -> list[str]:
     """Return the command that starts another with a root, a network and process ids of its own."""
     pythons = {
         Path(sys.prefix),
         Path(sys.base_prefix),
         Path(os.path.realpath(sys.executable)).parent,
     }
-    shown = sorted({*map(Path, SYSTEM), *pythons, *(ROOT / name for name in SEEN), *read})
+    shown = sorted({*map(Path, SYSTEM), *pythons, *(ROOT / name for name in SEEN)})
     arguments = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net"]
     arguments += ["--unshare-ipc", "--unshare-uts", "--proc", "/proc", "--dev", "/dev"]
     arguments += ["--perms", "1777", "--size", str(64 * MiB), "--tmpfs", "/tmp"]
@@ -208,31 +207,23 @@ def start(
     command: list[str],
     *,
     limits: Limits | None = None,
-    stdin: int | IO[Any] = subprocess.DEVNULL,
-    stdout: int | IO[Any] = subprocess.DEVNULL,
-    stderr: int | IO[Any] = subprocess.DEVNULL,
-    read: Iterable[Path] = (),
+    stdin: int = subprocess.DEVNULL,
     write: Iterable[Path] = (),
     environ: dict[str, str] | None = None,
 ) -> Confined:
     """Start a command (a program, or a Python file with `main`) confined; OSError if it cannot."""
     token = os.urandom(8).hex()
-    inside = contained().namespaces
-    folder = (
-        None
-        if inside
-        else tempfile.TemporaryDirectory(prefix="answer-", ignore_cleanup_errors=True)
-    )
+    folder = None
+    if not contained().namespaces:
+        folder = tempfile.TemporaryDirectory(prefix="answer-", ignore_cleanup_errors=True)
     home = folder.name if folder else "/tmp"
-    wrap = bubblewrap(read, write) if inside else []
+    wrap = [] if folder else bubblewrap(write)
     confining = {"uid": _own_user(), "rlimits": (limits or Limits()).rlimits(_others())}
-    if folder and confining["uid"] is not None:
-        os.chmod(folder.name, 0o777)
     process = subprocess.Popen(
         [*wrap, sys.executable, "-I", str(HERE / "confined.py"), json.dumps(confining), *command],
         stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         cwd=home if folder else "/",
         env=_environ(home, token) | (environ or {}),
         start_new_session=True,

@@ -8,67 +8,71 @@ from typing import Any
 
 from coursekit.grading.source import FormatError, find
 from coursekit.practice import widgets
+from coursekit.practice.installing import place_answer
 
 
 def show(slug: str) -> None:
     """Show the buttons of an exercise; elsewhere than in a kernel there is nothing to press."""
     if widgets.in_a_kernel():
-        widgets.show("", _bar, slug)
+        widgets.show("", lambda: Bar(slug).widget)
 
 
-def _bar(slug: str) -> Any:
-    import ipywidgets as w  # type: ignore[import-untyped]
+class Bar:
+    """Hold the buttons of one exercise, and below them what the last one said."""
 
-    from coursekit.practice import exercise
+    def __init__(self, slug: str) -> None:
+        import ipywidgets as w  # type: ignore[import-untyped]
 
-    # A live region: a screen reader speaks what appears in it.
-    said = w.HTML()
-    asked = w.HBox()
+        self.slug = slug
+        self.said, self.asked = w.HTML(), w.HBox()
+        row = w.HBox(self._buttons(), layout=w.Layout(flex_flow="row wrap"))
+        self.widget = w.VBox([row, self.said, self.asked])
 
-    def say(text: str) -> None:
-        asked.children = ()
-        said.value = f'<pre role="status" style="white-space: pre-wrap">{html.escape(text)}</pre>'
+    def _buttons(self) -> list[Any]:
+        from coursekit.practice import exercise  # it shows this bar
 
-    def tell(make: Callable[[], object]) -> Callable[[], None]:
+        slug = self.slug
+        rows: list[tuple[str, str, Callable[[], object]]] = [
+            ("Check again", f"Check {slug} again", lambda: exercise.judged(slug)),
+            ("Hint", f"Show the next hint for {slug}", lambda: exercise.next_hint(slug)),
+            ("Solution", f"Show a solution of {slug}", self._solution),
+        ]
+        if _installs(slug):
+            name = f"Let the toy server in this kernel run on your {slug}"
+            rows.append(("Install into the live server", name, lambda: place_answer(slug)))
+        anew = "Forgotten. The cell as it was, to copy over yours:\n\n"
+        rows.append(("Reset", f"Begin {slug} anew", lambda: anew + exercise.forgotten(slug)))
+        return [self._button(*row) for row in rows]
+
+    def _button(self, text: str, name: str, make: Callable[[], object]) -> Any:
+        """Return a button that says what `make` returns, or why it cannot."""
+
         def act() -> None:
+            self.asked.children = ()
             try:
-                say(str(make()))
+                self._say(str(make()))
             except (LookupError, FormatError, OSError) as error:
-                say(str(error))
+                self._say(str(error))
 
-        return act
+        return widgets.button(text, name, act)
 
-    def ask() -> None:
+    def _say(self, text: str) -> None:
+        # A live region: a screen reader speaks what appears in it.
+        style = "white-space: pre-wrap"
+        self.said.value = f'<pre role="status" style="{style}">{html.escape(text)}</pre>'
+
+    def _solution(self) -> str:
+        """Return the solution, or ask first: before passing it is counted."""
+        from coursekit.practice import exercise
+
+        slug = self.slug
         text = exercise.solution_text(slug)
         if "sure=True" not in text:
-            return say(text)
-        say("You have not passed yet. Show a solution all the same? It is counted.")
-        yes = widgets.button(
-            "Show it",
-            f"Show the solution of {slug}",
-            tell(lambda: exercise.solution_text(slug, True)),
-        )
-        no = widgets.button("Not yet", "Keep the solution hidden", lambda: say(""))
-        asked.children = (yes, no)
-
-    rows = [
-        widgets.button("Check again", f"Check {slug} again", tell(lambda: exercise.judged(slug))),
-        widgets.button(
-            "Hint", f"Show the next hint for {slug}", tell(lambda: exercise.next_hint(slug))
-        ),
-        widgets.button("Solution", f"Show a solution of {slug}", ask),
-    ]
-    if _installs(slug):
-        rows.append(_install_button(slug, tell))
-    rows.append(widgets.button("Reset", f"Begin {slug} anew", tell(lambda: _anew(slug))))
-    return w.VBox([w.HBox(rows, layout=w.Layout(flex_flow="row wrap")), said, asked])
-
-
-def _install_button(slug: str, tell: Callable[[Callable[[], object]], Callable[[], None]]) -> Any:
-    from coursekit.practice.installing import place_answer
-
-    name = f"Let the toy server in this kernel run on your {slug}"
-    return widgets.button("Install into the live server", name, tell(lambda: place_answer(slug)))
+            return text
+        name = f"Show the solution of {slug}"
+        yes = self._button("Show it", name, lambda: exercise.solution_text(slug, True))
+        self.asked.children = (yes, self._button("Not yet", "Keep it hidden", lambda: ""))
+        return "You have not passed yet. Show a solution all the same? It is counted."
 
 
 def _installs(slug: str) -> bool:
@@ -76,9 +80,3 @@ def _installs(slug: str) -> bool:
         return bool(find(slug).installs)
     except (LookupError, FormatError):
         return False
-
-
-def _anew(slug: str) -> str:
-    from coursekit.practice import exercise
-
-    return f"Forgotten. The cell as it was, to copy over yours:\n\n{exercise.forgotten(slug)}"
