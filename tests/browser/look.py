@@ -1,0 +1,87 @@
+"""What is wrong with a notebook as the browser shows it."""
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+OUTPUTS = ".jp-Notebook .jp-OutputArea-output"
+AXE = {
+    "resultTypes": ["violations"],
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+}
+
+# A widget's place in the page, matched with the model: a page that cannot draw a widget shows its
+# text instead, which has no place marked as a widget's.
+WIDGETS = """() => {
+    const FAILED = /Loading widget|Error (displaying|creating) widget|Javascript error/i;
+    const found = [];
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.widgets.forEach((cell, number) => {
+        const outputs = cell.model.type === "code" ? cell.outputArea.model.toJSON() : [];
+        outputs.forEach((output, place) => {
+            if (!output.data?.["application/vnd.jupyter.widget-view+json"]) return;
+            const child = cell.outputArea.widgets[place].node;
+            const shown = child.querySelector(".jp-OutputArea-output");
+            const text = shown ? shown.textContent : "";
+            const leaves = shown ? [shown, ...shown.querySelectorAll(".lm-Widget")] : [];
+            const empty = leaves.filter((leaf) => !leaf.children.length && !leaf.textContent.trim()
+                && !leaf.matches(".widget-box"));
+            const wrong = !shown ? "nothing" : shown.dataset.mimeType ? "text in its place"
+                : FAILED.test(text) ? text
+                : shown.getBoundingClientRect().height < 10 ? "no height"
+                : empty.length ? "an empty box" : "";
+            if (wrong) found.push(`output ${place} of cell ${number}: ${wrong}`);
+        });
+    });
+    return found;
+}"""
+
+PICTURES = """() => {
+    const named = (node) => node.getAttribute("aria-label")?.trim()
+        || node.getAttribute("alt")?.trim()
+        || node.querySelector(":scope > title")?.textContent.trim()
+        || document.getElementById(node.getAttribute("aria-labelledby"))?.textContent.trim();
+    const shown = document.querySelectorAll(
+        ".jp-Notebook .jp-OutputArea-output, .jp-Notebook .jp-MarkdownOutput");
+    const pictures = "img, svg, canvas, [role=img]";
+    return [...shown].flatMap((place) => [...place.querySelectorAll(pictures)])
+        .filter((node) => !node.parentElement.closest("svg"))
+        .filter((node) => !node.closest("[aria-hidden=true]") && !named(node))
+        .map((node) => node.outerHTML.slice(0, 120));
+}"""
+
+HEADINGS = """() => {
+    const levels = [...document.querySelectorAll(".jp-Notebook :is(h1, h2, h3, h4, h5, h6)")]
+        .map((node) => [Number(node.tagName[1]), node.textContent]);
+    const skips = levels.filter(([level], i) => level > (i ? levels[i - 1][0] : 0) + 1);
+    return [...skips, ...levels.filter(([level]) => level === 1).slice(1)];
+}"""
+
+
+def undrawn_widgets(page: Page) -> list[str]:
+    """Return which widgets of the notebook show nothing, or something else, and go on doing so."""
+    try:
+        page.wait_for_function(f"({WIDGETS})().length === 0", timeout=20_000)
+    except PlaywrightTimeout:
+        pass
+    return page.evaluate(WIDGETS)
+
+
+def nameless_pictures(page: Page) -> list[str]:
+    """Return the pictures that say nothing to somebody who does not see them."""
+    return page.evaluate(PICTURES)
+
+
+def headings_out_of_order(page: Page) -> list[tuple[int, str]]:
+    """Return the headings that skip a level, and every title but the first."""
+    return page.evaluate(HEADINGS)
+
+
+def barriers(page: Page, *places: str) -> list[str]:
+    """Return what breaks WCAG 2.2 AA, as far as axe can tell, in these parts of the page."""
+    found = Axe().run(page, {"include": list(places)}, AXE).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:150]} {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    ]
