@@ -65,12 +65,12 @@ class Connection:
 
     # --- in ---
 
-    def receive(self) -> None:
-        """Feed the reader what has arrived; raise Disconnected."""
+    def receive(self) -> bytes | None:
+        """Return what has arrived, b"" for the peer's end, None for nothing; raise Disconnected."""
         try:
-            self.reader.feed(self.sock.recv(RECV))
+            return self.sock.recv(RECV)
         except BlockingIOError:
-            pass
+            return None
         except OSError as error:
             raise Disconnected(str(error)) from error
 
@@ -219,16 +219,15 @@ class Connection:
         try:
             if self.unsent:
                 return self.go_on()
-            if self.last:
-                if not self.sock.recv(RECV):
-                    self.close()
+            data = self.receive()
+            if self.last and data == b"":
+                self.close()
+            if self.last or data is None:
                 return False
             if self.idle():
                 self.give(self.service.times.head)
-            self.receive()
+            self.reader.feed(data)
             return self.advance()
-        except BlockingIOError:
-            pass
         except Exception as error:
             self.fail(error)
         return False

@@ -121,7 +121,7 @@ class Pool:
         self.deadline = float("inf")  # of the graceful stop
         self.swept = time.monotonic()
         listener.setblocking(False)
-        self.selector.register(listener, selectors.EVENT_READ, self.accept)
+        self.watch_listener(True)
         if stop is not None:
             self.selector.register(stop, selectors.EVENT_READ, partial(self.begin_stop, stop))
 
@@ -164,6 +164,13 @@ class Pool:
             # No file descriptor is left, say. Asking again at once would spin: the backlog
             # keeps the rest until the next sweep.
             self.service.log.error("cannot accept: %s", error)
+            self.watch_listener(False)
+
+    def watch_listener(self, on: bool) -> None:
+        watched = self.listener in self.selector.get_map()
+        if on and not watched:
+            self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        elif watched and not on:
             self.selector.unregister(self.listener)
 
     def park(self, connection: Connection) -> None:
@@ -205,8 +212,8 @@ class Pool:
             if late and not connection.busy:
                 connection.expire()
                 self.park(connection)
-        if not self.service.stopping and self.listener not in self.selector.get_map():
-            self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        if not self.service.stopping:
+            self.watch_listener(True)
 
     def begin_stop(self, stop: socket.socket) -> None:
         """Take no more connections; answer who is there, and let `sweep` close the idle ones."""
@@ -214,8 +221,7 @@ class Pool:
         self.service.stopping = True
         self.deadline = time.monotonic() + self.service.times.stop
         self.selector.unregister(stop)
-        if self.listener in self.selector.get_map():
-            self.selector.unregister(self.listener)
+        self.watch_listener(False)
         self.listener.close()
         for connection in list(self.connections):
             self.wake(connection)

@@ -75,6 +75,7 @@ LIMIT_ROWS = [
     ("long line, then a bare LF", b"GET /" + b"a" * 500 + b"\n\n", 414),
     ("a bare LF, then a long line", b"GET /\n" + b"a" * 500, 400),
     ("a bare LF in a field, then a long one", get(fields=b"X: 1\nY: " + b"y" * 500), 400),
+    ("a field, then a bare LF, then nothing", get(fields=b"X: " + b"x" * 150 + b"\n"), 400),
     ("a long field, then a bare LF", get(fields=b"X: " + b"x" * 500 + b"\nY: 1\r\n"), 431),
     ("a TLS hello with a long line", b"\x16" + b"A" * 500 + b"\r\n\r\n", 400),
     ("head at the limit", padded(300), 0),
