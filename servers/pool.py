@@ -1,0 +1,185 @@
+"""Many connections, a few threads: who watches the sockets, and who calls the app.
+
+Rule 1  A thread is spent on a request, never on a connection: idle ones hold none.
+Rule 2  Only the leader touches the listener; it does all that needs no app.
+Rule 3  There is always a leader that watches, however long an app takes.
+"""
+
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from functools import partial
+
+from servers.connection import Connection
+from servers.service import Service
+
+INFINITY = float("inf")
+QUICK = 0.002  # seconds: an app that takes longer is slow
+WARY = 100  # answers after a slow one that are not trusted to be quick
+OVERSEE = 0.01  # seconds between two looks of the overseer
+
+
+class Pool:
+    """Serve many connections with a few threads.
+
+    Leader and followers: the thread that holds `lead` watches all sockets, accepts and reads.
+    An app that is quick it calls itself. If the app takes long, the lead passes to another
+    thread: at once if a recent answer was slow, else when the overseer notices. So there is no
+    queue and no wake-up for a quick app, and a slow one holds up nobody.
+    """
+
+    def __init__(
+        self, listener: socket.socket, service: Service, stop: socket.socket | None
+    ) -> None:
+        self.listener, self.service = listener, service
+        self.lead = threading.Lock()
+        self.term = 0  # counts the times that the lead was passed on
+        self.since = INFINITY  # when the leader called the app; it is in the selector otherwise
+        self.wary = 0  # so many answers from now on are not expected to be quick
+        self.fault: BaseException | None = None  # a bug that ended a thread
+        self.guard = threading.Lock()  # over the above, and a connection's busy and watched
+        self.selector = selectors.DefaultSelector()
+        self.connections: set[Connection] = set()
+        self.waiting: deque[Connection] = deque()  # requests that no thread has taken yet
+        self.deadline = INFINITY  # of the graceful stop
+        self.swept = time.monotonic()
+        listener.setblocking(False)
+        self.watch_listener(True)
+        if stop is not None:
+            self.selector.register(stop, selectors.EVENT_READ, partial(self.begin_stop, stop))
+
+    def work(self) -> None:
+        """Be one of the threads: lead, serve, lead again, until the stop is complete."""
+        try:
+            while not (self.ended() and not self.waiting):
+                self.lead.acquire()
+                self.lead_on(self.term)
+        except BaseException as error:
+            self.fault = error
+
+    def lead_on(self, term: int) -> None:
+        """Lead until the lead is passed on, or nothing is left to do."""
+        while term == self.term:
+            while not self.waiting and not self.ended():
+                self.watch()
+            if not self.waiting:
+                return self.lead.release()
+            connection = self.waiting.popleft()
+            began = self.since = time.monotonic()
+            if self.wary:
+                self.pass_lead(term)
+            connection.serve()
+            self.park(connection)
+            with self.guard:
+                if term == self.term:
+                    self.since = INFINITY
+                slow = time.monotonic() - began > QUICK
+                self.wary = WARY if slow else max(0, self.wary - 1)
+
+    def pass_lead(self, term: int) -> None:
+        """Let another thread lead; once a term, and only while the leader is in the app."""
+        with self.guard:
+            if term == self.term and self.since < INFINITY:
+                self.term += 1
+                self.since = INFINITY
+                self.lead.release()
+
+    def oversee(self) -> None:
+        """Be the caller's thread: see that no app holds up the leader, until all have ended."""
+        while not self.ended() and self.fault is None:
+            time.sleep(OVERSEE)
+            if time.monotonic() - self.since > QUICK:
+                self.pass_lead(self.term)
+        if self.fault is not None:
+            raise self.fault
+
+    def ended(self) -> bool:
+        if not self.service.stopping:
+            return False
+        return not self.connections or time.monotonic() > self.deadline
+
+    def watch(self) -> None:
+        """Wait for any socket, and do all that needs no app."""
+        for key, _ in self.selector.select(0.1 if self.service.stopping else 1.0):
+            key.data()
+        now = time.monotonic()
+        if now - self.swept >= 1.0 or self.service.stopping:
+            self.swept = now
+            self.sweep(now)
+
+    def accept(self) -> None:
+        try:
+            while not self.service.stopping:
+                sock, peer = self.listener.accept()
+                connection = Connection(sock, peer[:2], self.service)
+                self.connections.add(connection)
+                self.park(connection)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            # No file descriptor is left, say. Asking again at once would spin: the backlog
+            # keeps the rest until the next sweep.
+            self.service.log.error("cannot accept: %s", error)
+            self.watch_listener(False)
+
+    def watch_listener(self, on: bool) -> None:
+        watched = self.listener in self.selector.get_map()
+        if on and not watched:
+            self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        elif watched and not on:
+            self.selector.unregister(self.listener)
+
+    def park(self, connection: Connection) -> None:
+        """Let the selector watch a connection that no thread serves; or part with it."""
+        if self.ended():
+            connection.close()
+        event = selectors.EVENT_WRITE if connection.unsent else selectors.EVENT_READ
+        with self.guard:
+            connection.busy = False
+            if connection.closed or event != connection.watched:
+                self.watch_for(connection, 0 if connection.closed else event)
+        if connection.closed:
+            self.connections.discard(connection)
+            connection.sock.close()
+
+    def watch_for(self, connection: Connection, event: int) -> None:
+        if connection.watched:
+            self.selector.unregister(connection.sock)
+        if event:
+            self.selector.register(connection.sock, event, partial(self.wake, connection))
+        connection.watched = event
+
+    def wake(self, connection: Connection) -> None:
+        """Do what can be done at once for a connection whose socket is ready."""
+        with self.guard:
+            if connection.busy:  # it pipelines: look again when the thread is done
+                return self.watch_for(connection, 0)
+            connection.busy = True
+        if connection.ready():
+            self.waiting.append(connection)
+        else:
+            self.park(connection)
+
+    def sweep(self, now: float) -> None:
+        """Part with whoever is too late; take connections again if that had to stop."""
+        stopping = self.service.stopping
+        for connection in list(self.connections):
+            late = now > connection.deadline or (stopping and connection.idle())
+            if late and not connection.busy:
+                connection.expire()
+                self.park(connection)
+        if not self.service.stopping:
+            self.watch_listener(True)
+
+    def begin_stop(self, stop: socket.socket) -> None:
+        """Take no more connections; answer who is there, and let `sweep` close the idle ones."""
+        self.accept()
+        self.service.stopping = True
+        self.deadline = time.monotonic() + self.service.times.stop
+        self.selector.unregister(stop)
+        self.watch_listener(False)
+        self.listener.close()
+        for connection in list(self.connections):
+            self.wake(connection)
