@@ -8,6 +8,7 @@ Left out: folded header lines are refused (h11 joins them).
 """
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
@@ -115,12 +116,18 @@ def members(request: Request, name: bytes) -> list[bytes]:
     return [member.strip(b" \t") for member in value.lower().split(b",")] if value else []
 
 
+@lru_cache(maxsize=64)
+def is_host(host: bytes) -> bool:
+    """Tell whether this is a name or an address, perhaps with a port. Nearly always the same."""
+    return HOST.fullmatch(host) is not None
+
+
 def check_host(host: bytes | None, version: tuple[int, int]) -> None:
     """Insist on one valid Host in HTTP/1.1, at most one in 1.0 (RFC 9112 3.2)."""
     if host is None:
         if version >= (1, 1):
             raise ProtocolError("there is no Host field (RFC 9112 3.2)")
-    elif not HOST.fullmatch(host):  # two fields, joined by ", ", are no host either
+    elif not is_host(host):  # two fields, joined by ", ", are no host either
         raise ProtocolError(f"bad Host {host[:80]!r}: exactly one name or address is needed")
 
 
@@ -131,7 +138,7 @@ def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     if target == b"*" and method == b"OPTIONS":
         return target, b""
     absolute = ABSOLUTE.fullmatch(target)
-    if absolute is None or not HOST.fullmatch(absolute[1]):
+    if absolute is None or not is_host(absolute[1]):
         raise ProtocolError(f"bad request target {target[:80]!r}")
     path = absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
     return path, absolute[1]

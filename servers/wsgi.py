@@ -176,21 +176,20 @@ class StartResponse:
     `keep_alive` tells whether the answer let it live.
     """
 
-    __slots__ = ("bodiless", "chunked", "date", "dated", "done", "keep_alive", "left", "lines",
-                 "request", "reusable", "send", "sent", "surplus")  # fmt: skip
+    sent = False  # the head is on the wire
+    done = False  # the whole answer is
+    dated = False  # the app gave a Date itself
+    chunked = False
+    keep_alive = False
+    left: int | None = None  # bytes of the declared Content-Length still to come
+    surplus = 0  # bytes the app sent beyond it, kept off the wire
 
     def __init__(
         self, request: Request, send: Send, date: Date, reusable: Callable[[], bool] = lambda: True
     ) -> None:
         self.request, self.send, self.date, self.reusable = request, send, date, reusable
-        self.keep_alive = False
         self.lines: list[bytes] = []  # of the head; empty until the app has called
-        self.dated = False  # the app gave a Date itself
         self.bodiless = request.method == b"HEAD"
-        self.sent = self.done = False  # the head is on the wire, the whole answer is
-        self.chunked = False
-        self.left: int | None = None  # bytes of the declared Content-Length still to come
-        self.surplus = 0  # bytes the app sent beyond it, kept off the wire
 
     def __call__(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
@@ -220,10 +219,10 @@ class StartResponse:
 
     def finish(self) -> None:
         """End the body; raise AppError if the app sent less or more than it declared."""
-        end = self.start(0)
-        end += encode_chunk(b"") if self.chunked else b""
-        if end:
-            self.send(end)
+        if not self.sent:
+            self.send(self.start(0))
+        if self.chunked:
+            self.send(encode_chunk(b""))
         if self.left and not self.bodiless:
             raise AppError(f"the body ended {self.left} bytes before its Content-Length")
         self.done = True
