@@ -25,10 +25,12 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, 
 from coursekit.authoring.notebooks import ROOT
 from coursekit.doctor import TOOLS
 
-SLOW = 90_000  # milliseconds until a page that does not come is a failure
+SOON, SLOW = 20_000, 120_000  # milliseconds: until something small, until a whole notebook fails
+expect.set_options(timeout=SOON)
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
-NOTEBOOK = "window.jupyterapp?.shell.currentWidget"
-MODEL = f"{NOTEBOOK}.content.model.toJSON()"
+NOTEBOOK = "window.jupyterapp.shell.currentWidget"
+CONTENT = f"{NOTEBOOK}.content"
+MODEL = f"{CONTENT}.model.toJSON()"
 FOLDERS = ("notebooks", "exercises")
 QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--disable-gpu")
@@ -52,10 +54,6 @@ class Lab:
     def known(self) -> dict:
         """Return what the course knows of the learner."""
         return json.loads(self.progress.read_text("utf-8")) if self.progress.exists() else {}
-
-    def kernels(self) -> list[psutil.Process]:
-        """Return the processes of the kernels."""
-        return [p for p in self.process.children() if "ipykernel" in " ".join(p.cmdline())]
 
 
 @contextmanager
@@ -134,7 +132,8 @@ class Desk:
     def __init__(self, page: Page, lab: Lab) -> None:
         self.page, self.lab = page, lab
         self.complaints: list[str] = []
-        page.set_default_timeout(SLOW)
+        page.set_default_timeout(SOON)
+        page.set_default_navigation_timeout(SLOW)
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
 
@@ -144,7 +143,11 @@ class Desk:
             self.complaints.append(f"{message.text} [{where}]")
 
     def open(self, path: str) -> None:
-        """Open a notebook of the course, alone in a fresh lab, and wait for its kernel."""
+        """Open a notebook of the course, alone: what was open is closed, its kernel ended."""
+        # A kernel that is just being restarted may already have a new name.
+        self.page.evaluate(
+            "window.jupyterapp?.serviceManager.sessions.shutdownAll().catch(() => null)"
+        )
         self.complaints.clear()
         self.page.goto(f"{self.lab.url}lab/tree/{path}?reset")
         self.idle()
@@ -152,7 +155,9 @@ class Desk:
     def idle(self) -> None:
         """Wait until the kernel of the notebook has nothing to do."""
         self.page.wait_for_function(
-            f"{NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'"
+            "window.jupyterapp?.shell.currentWidget?.sessionContext"
+            "?.session?.kernel?.status === 'idle'",
+            timeout=SLOW,
         )
 
     def do(self, command: str, **arguments: object) -> None:
@@ -173,8 +178,9 @@ class Desk:
     def theme(self, name: str) -> None:
         """Choose a theme, and wait until it is drawn."""
         self.menu("Settings", "Theme", name)
-        light = "true" if name == LIGHT else "false"
-        self.page.wait_for_selector(f"body[data-jp-theme-name='{name}'][data-jp-theme-light={light}]")
+        chosen = self.page.locator("body")
+        expect(chosen).to_have_attribute("data-jp-theme-name", name)
+        expect(chosen).to_have_attribute("data-jp-theme-light", str(name == LIGHT).lower())
 
     def restart_and_run_all(self) -> None:
         """Press that button, and wait until every code cell has run anew."""
@@ -187,7 +193,8 @@ class Desk:
                     (cell) => cell.cell_type === "code" && [cell.source].flat().join("").trim());
                 return cells.every((cell) => cell.execution_count)
                     || cells.some((cell) => cell.outputs.some((o) => o.output_type === "error"));
-            }}"""
+            }}""",
+            timeout=SLOW,
         )
         self.idle()
 
@@ -201,9 +208,11 @@ class Desk:
         for frame in self.page.frames[1:]:
             frame.locator("body:not(:empty)").wait_for()
 
-    def end_kernel(self) -> None:
-        """Shut the notebook's kernel down, with all that it started."""
-        self.page.evaluate(f"{NOTEBOOK}.sessionContext.shutdown()")
+    def kernel(self) -> psutil.Process:
+        """Return the process of the notebook's kernel."""
+        known = self.page.evaluate(f"{NOTEBOOK}.sessionContext.session.kernel.id")
+        found = [p for p in self.lab.process.children() if known in " ".join(p.cmdline())]
+        return found[0]
 
     def cell(self, holding: str) -> Locator:
         """Return the code cell whose source holds a text."""
@@ -211,11 +220,26 @@ class Desk:
             has=self.page.locator(".jp-InputArea", has_text=holding)
         )
 
+    def write(self, cell: Locator, text: str) -> None:
+        """Replace the text of a cell, as by pasting."""
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("ControlOrMeta+a")
+        self.page.keyboard.insert_text(text)
+
+    def add_cell(self, text: str) -> Locator:
+        """Add a code cell at the end."""
+        self.page.evaluate(f"{CONTENT}.activeCellIndex = {CONTENT}.widgets.length - 1")
+        self.do("notebook:insert-cell-below")
+        cell = self.page.locator(".jp-Notebook .jp-CodeCell").last
+        self.write(cell, text)
+        return self.cell(text.splitlines()[-1])
+
     def run(self, cell: Locator) -> None:
         """Run one cell by the keyboard, and wait until it is done."""
-        before = cell.locator(".jp-InputPrompt").text_content()
+        prompt = cell.locator(".jp-InputPrompt")
+        before = prompt.text_content() or ""
         cell.locator(".cm-content").click()
         self.page.keyboard.press("Control+Enter")
-        expect(cell.locator(".jp-InputPrompt")).not_to_have_text(before or "")
-        expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]"))
+        expect(prompt).not_to_have_text(before)
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=SLOW)
         self.idle()

@@ -57,6 +57,38 @@ HEADINGS = """() => {
     return [...skips, ...levels.filter(([level]) => level === 1).slice(1)];
 }"""
 
+# axe does not look at text in an SVG. Colours are laid over each other as the browser would.
+PALE = """() => {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 1;
+    const paint = canvas.getContext("2d", {willReadFrequently: true});
+    const light = (...layers) => {
+        for (const colour of layers) {
+            paint.fillStyle = colour;
+            paint.fillRect(0, 0, 1, 1);
+        }
+        const [r, g, b] = [...paint.getImageData(0, 0, 1, 1).data].map((byte) => byte / 255)
+            .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+    };
+    const found = [];
+    for (const flow of document.querySelectorAll(".fsts-flow")) {
+        const paper = getComputedStyle(flow).backgroundColor;
+        const judge = (node, property, least) => {
+            const band = node.closest(".fsts-now")?.querySelector(".fsts-band");
+            const ground = [paper, ...(band ? [getComputedStyle(band).fill] : [])];
+            const colour = getComputedStyle(node)[property];
+            const [low, high] = [light(...ground), light(...ground, colour)].sort((a, b) => a - b);
+            if (high / low < least)
+                found.push(`${node.outerHTML.slice(0, 80)}: ${colour} ${(high / low).toFixed(2)}`);
+        };
+        const texts = flow.querySelectorAll("svg text:not(.fsts-halo)");
+        texts.forEach((node) => judge(node, "fill", 4.5));
+        flow.querySelectorAll(".fsts-arrow").forEach((node) => judge(node, "stroke", 3));
+    }
+    return found;
+}"""
+
 
 def undrawn_widgets(page: Page) -> list[str]:
     """Return which widgets of the notebook show nothing, or something else, and go on doing so."""
@@ -85,3 +117,8 @@ def barriers(page: Page, *places: str) -> list[str]:
         for rule in found
         for node in rule["nodes"]
     ]
+
+
+def pale(page: Page) -> list[str]:
+    """Return what in the pictures has too little contrast: 4.5 for text, 3 for arrows."""
+    return page.evaluate(PALE)

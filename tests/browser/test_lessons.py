@@ -16,8 +16,7 @@ HARMLESS = ("Could not restore the debugger state: Canceled future for debug_req
 def lesson(request, desk):
     desk.open(f"notebooks/{request.param.name}")
     desk.restart_and_run_all()
-    yield desk
-    desk.end_kernel()
+    return desk
 
 
 def test_lesson_runs_and_is_seen(lesson):
