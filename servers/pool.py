@@ -75,8 +75,10 @@ class Pool:
             with self.guard:
                 if term == self.term:
                     self.since = INFINITY
-                slow = time.monotonic() - began > QUICK
-                self.wary = WARY if slow else max(0, self.wary - 1)
+                if time.monotonic() - began > QUICK:
+                    self.wary = WARY
+                elif self.wary:
+                    self.wary -= 1
 
     def pass_lead(self, term: int) -> None:
         """Let another thread lead; once a term, and only while the leader is in the app."""
