@@ -214,8 +214,19 @@ class StartResponse:
         """Send a piece of the body, the head before the first; `whole`: there is no other."""
         if not isinstance(data, bytes):
             raise AppError(f"a body is made of bytes, not {type(data).__name__}")
-        if data or whole:
-            self.send(self.start(len(data) if whole else None) + self.frame(data))
+        if not (data or whole):
+            return
+        head = b"" if self.sent else self.start(len(data) if whole else None)
+        if self.bodiless:
+            data = b""
+        elif self.chunked:
+            data = encode_chunk(data) if data else b""
+        elif self.left is not None:
+            if len(data) > self.left:  # never more than was declared
+                self.surplus += len(data) - self.left
+                data = data[: self.left]
+            self.left -= len(data)
+        self.send(head + data)
 
     def finish(self) -> None:
         """End the body; raise AppError if the app sent less or more than it declared."""
@@ -230,9 +241,7 @@ class StartResponse:
             raise AppError(f"the body is {self.surplus} bytes longer than its Content-Length")
 
     def start(self, length: int | None) -> bytes:
-        """Return the head to send, b"" if it is out; `length` is the whole body's, if known."""
-        if self.sent:
-            return b""
+        """Return the head to send; `length` is the whole body's, if known."""
         if not self.lines:
             raise AppError("the app did not call start_response before its body")
         self.sent = True
@@ -253,16 +262,6 @@ class StartResponse:
         elif self.request.version < (1, 1):
             self.lines.append(b"Connection: keep-alive\r\n")
         return b"".join(self.lines) + b"\r\n"
-
-    def frame(self, data: bytes) -> bytes:
-        """Return `data` as it goes on the wire, never more than Content-Length allows."""
-        if self.bodiless or not data:
-            return b""
-        if self.left is not None:
-            self.surplus += max(0, len(data) - self.left)
-            data = data[: self.left]
-            self.left -= len(data)
-        return encode_chunk(data) if self.chunked else data
 
 
 def run_app(app: WSGIApplication, environ: Environ, response: StartResponse) -> None:
