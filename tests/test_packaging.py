@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -264,8 +265,8 @@ class Item:
 
 
 def test_a_missing_program_leaves_a_test_out_and_fails_it_in_ci(monkeypatch):
-    from conftest import pytest_runtest_setup
-
+    # By its path: the folder of the browser tests has a conftest too.
+    pytest_runtest_setup = runpy.run_path(str(ROOT / "tests/conftest.py"))["pytest_runtest_setup"]
     monkeypatch.setattr(Tool, "path", lambda self: None)
     monkeypatch.setattr(Tool, "remedy", lambda self: "get it")
     monkeypatch.delenv("CI", raising=False)
