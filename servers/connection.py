@@ -4,7 +4,8 @@ Rule 1  The socket never blocks: where a wait is needed, `wait` stands there, wi
 Rule 2  A slow client costs no thread: a body waits in a Spool until it is whole, an answer
         until it is taken. The app's thread fills and empties spools, and moves on.
 Rule 3  A connection is closed so that the peer reads the answer first (RFC 9112 9.6).
-Left out: TLS (a proxy ends it); an app that reads while its client still sends (Gunicorn).
+Left out: TLS (a proxy ends it); an app that reads while its client still sends (Gunicorn);
+sending what a slow client left while its app makes the next piece (Waitress).
 """
 
 import io
