@@ -15,6 +15,10 @@ from coursekit.practice import cells
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
+# Rows of a finger's height: what can be pressed is 24 pixels or more apart (WCAG 2.2, 2.5.8).
+ROWS = "<style>.fsts-choices :is(label, input) { height: 26px; line-height: 26px }</style>"
+
+
 def in_a_kernel() -> bool:
     """Tell whether a widget could be drawn: in a Jupyter kernel, not in a terminal or a test."""
     running = cells.shell()
@@ -39,10 +43,11 @@ def radio(
     """Return radio buttons with a question; `store` gets the choice."""
     import ipywidgets as w  # type: ignore[import-untyped]
 
-    heading = w.HTML(f"<strong>{html.escape(question)}</strong>")
+    heading = w.HTML(f"{ROWS}<strong>{html.escape(question)}</strong>")
     # No description: the label of a group is the heading, and each button has its own text.
     buttons = w.RadioButtons(options=options, value=chosen, layout=w.Layout(width="auto"))
     buttons.tooltip = question
+    buttons.add_class("fsts-choices")
     said = w.HTML(_stored(chosen))
 
     def changed(event: dict[str, Any]) -> None:
