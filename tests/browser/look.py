@@ -1,5 +1,8 @@
 """What is wrong with a notebook as the browser shows it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
@@ -37,8 +40,9 @@ WIDGETS = """() => {
 }"""
 
 PICTURES = """() => {
+    const given = (alt) => alt?.trim() !== "Image" && alt?.trim();  // JupyterLab adds that one
     const named = (node) => node.getAttribute("aria-label")?.trim()
-        || node.getAttribute("alt")?.trim()
+        || given(node.getAttribute("alt"))
         || node.querySelector(":scope > title")?.textContent.trim()
         || document.getElementById(node.getAttribute("aria-labelledby"))?.textContent.trim();
     const shown = document.querySelectorAll(
@@ -111,12 +115,30 @@ def headings_out_of_order(page: Page) -> list[tuple[int, str]]:
 
 def barriers(page: Page, *places: str) -> list[str]:
     """Return what breaks WCAG 2.2 AA, as far as axe can tell, in these parts of the page."""
-    found = Axe().run(page, {"include": list(places)}, AXE).response["violations"]
+    with everything_in_view(page):
+        found = Axe().run(page, {"include": list(places)}, AXE).response
     return [
         f"{rule['id']}: {node['html'][:150]} {node['failureSummary']}"
-        for rule in found
+        for rule in found["violations"]
         for node in rule["nodes"]
     ]
+
+
+@contextmanager
+def everything_in_view(page: Page) -> Iterator[None]:
+    """Make the window as high as the notebook: axe judges no colour of what is out of sight."""
+    before = page.viewport_size
+    # JupyterLab draws no cell that is far away; and its body, 0 high, hides what overflows it.
+    page.add_style_tag(content=".jp-Cell { content-visibility: visible !important }")
+    page.evaluate("document.body.style.height = '100vh'")
+    high = page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
+    page.set_viewport_size({"width": before["width"], "height": high + 200})
+    page.wait_for_function(
+        "(high) => document.querySelector('.jp-WindowedPanel-outer').clientHeight >= high",
+        arg=high,
+    )
+    yield
+    page.set_viewport_size(before)
 
 
 def pale(page: Page) -> list[str]:
