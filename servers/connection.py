@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import time
+from contextlib import suppress
 from functools import partial
 
 from servers import wsgi
@@ -36,7 +37,8 @@ class Connection:
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], service: Service) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # macOS refuses on a connection that was reset meanwhile
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock, self.peer, self.service = sock, peer, service
         self.reader = Reader(service.limits)
         self.give(service.times.head)
