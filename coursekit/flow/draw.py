@@ -72,7 +72,7 @@ class Drawing:
 
     def head(self, clock: bool = False) -> str:
         """Return the titles of the lanes, and one for the column of times."""
-        unit = self._text("ms", "13%", 26, anchor="end", fill=DIM, size=10,
+        unit = self._text("ms", "13%", 44, anchor="end", fill=DIM, size=10,
                           css="fsts-dim fsts-clock") if clock and not self.pair else ""
         return unit + "".join(self.at(i, self._title(lane)) for i, lane in enumerate(self.lanes))
 
