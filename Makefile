@@ -25,6 +25,7 @@ help:
 	@echo "make bench                measure the toy server beside the real ones"
 	@echo "make lint                 check lessons and exercises against the rules for writing them"
 	@echo "make refresh              rebuild exercises, quoted code and stored outputs"
+	@echo "make picture              take the picture in the README anew"
 	@echo "make lock                 lock what pyproject.toml names; UPGRADE=--upgrade takes the newest"
 	@echo "make clean                remove the environment and everything that was made"
 
@@ -47,6 +48,10 @@ lint: .venv/course
 
 refresh: .venv/course
 	@$(PY) -m coursekit refresh
+
+# What the README shows; needs Chromium, as the browser tests do.
+picture: .venv/tests
+	@$(PY) tests/browser/picture.py docs/picture.png
 
 # Versions stay as they are unless UPGRADE=--upgrade: lessons assert the defaults of real servers.
 # The second lock holds the first at the same versions, and adds what only the tests need.
@@ -92,4 +97,4 @@ $(PY):
 	@$(PY) -m pip install --disable-pip-version-check --quiet --retries 1 --require-hashes \
 		--requirement .venv/uv.txt || { rm -rf .venv; $(OFFLINE); }
 
-.PHONY: help lab test grade bench lint refresh lock clean
+.PHONY: help lab test grade bench lint refresh picture lock clean

@@ -62,6 +62,10 @@ def jupyterlab(place: Path, base_url: str = "/") -> Iterator[Lab]:
     for folder in FOLDERS:
         hidden = shutil.ignore_patterns(".*")
         shutil.copytree(ROOT / folder, place / "course" / folder, ignore=hidden)
+    # Whether to fetch Jupyter's news is asked in a box that lies over the page.
+    news = place / OWN["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab" / "apputils-extension"
+    news.mkdir(parents=True)
+    (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}', "utf-8")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "JPY_"))}
     environment = {**kept, **{name: str(place / own) for name, own in OWN.items()}}
     environment["COURSEKIT_PROGRESS"] = str(place / "progress.json")
