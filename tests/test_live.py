@@ -232,6 +232,16 @@ def test_kill_the_whole(who: str) -> None:
             server.kill()
 
 
+def test_nothing_is_left_of_a_server_that_is_ended_by_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("coursekit.live.child.GRACE", 0.2)
+    with live("gunicorn", workers=2) as server:
+        pids = [row.pid for row in server.workers]
+        os.kill(pids[-1], signal.SIGSTOP)  # this worker cannot end in good order
+    assert not any(map(psutil.pid_exists, pids))
+
+
 def test_a_thread_cannot_be_killed() -> None:
     with live("toy") as server, pytest.raises(TypeError, match="process=True"):
         server.kill()

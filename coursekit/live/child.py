@@ -12,6 +12,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -187,7 +188,7 @@ class Child:
             try:
                 process.wait(GRACE)
             except subprocess.TimeoutExpired:
-                pass
+                _kill_below(process.pid)
             _signal_group(process.pid, signal.SIGKILL)
             process.wait()
             process.stdin.close()
@@ -222,6 +223,15 @@ def _environment(extra: dict[str, str]) -> dict[str, str]:
     """Return this process's environment without Jupyter's tokens: a server needs none."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "JPY_"))}
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **extra}
+
+
+def _kill_below(pid: int) -> None:
+    """Kill what a process started, the youngest first: whoever started it is there to reap it."""
+    with suppress(psutil.NoSuchProcess):
+        for process in reversed(psutil.Process(pid).children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+            psutil.wait_procs([process], timeout=0.5)
 
 
 def _signal_group(group: int, number: int) -> None:
