@@ -109,8 +109,8 @@ def _tr(line: Sequence[str]) -> str:
 def play(address: tuple[str, int], rows: Sequence[Row | Play] = ROWS) -> tuple[Verdict, ...]:
     """Play the rows against the server at `address`, which has to serve `APP`.
 
-    One or two that failed because nothing came in time are played again with more time: that can
-    be a busy machine. More than two are the server's own doing.
+    One or two that failed are played again with more time: that can be a busy machine. If more
+    failed, only those are for which nothing came in time, and they only if they are one or two.
     """
     verdicts, late = [], []
     for index, row in enumerate(rows):
@@ -119,8 +119,10 @@ def play(address: tuple[str, int], rows: Sequence[Row | Play] = ROWS) -> tuple[V
         slow = time.monotonic() - began > 0.9 * PATIENCE
         if slow and not verdicts[-1].passed and "stays open" not in verdicts[-1].came:
             late.append(index)
-    if len(late) <= 2:
-        for index in late:
+    failed = [index for index, verdict in enumerate(verdicts) if not verdict.passed]
+    again = failed if len(failed) <= 2 else late
+    if len(again) <= 2:
+        for index in again:
             verdicts[index] = rows[index].run(Peer(address, SECOND_PATIENCE))
     return tuple(verdicts)
 
