@@ -18,6 +18,9 @@ INSTALL = $(PY) -m uv pip install --python $(PY)
 OFFLINE = { echo "Could not install the packages: the reason stands above. If it is the network, connect" \
 	"(behind a proxy, set HTTPS_PROXY) and run the same command again." >&2; exit 1; }
 
+# JupyterLab would ask each newcomer whether to fetch its news.
+QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
+
 help:
 	@echo "make lab                  open the course in JupyterLab (installs it the first time)"
 	@echo "make test                 install, then run every test; TEST_ARGS='-k wire' chooses"
@@ -66,6 +69,8 @@ clean:
 .venv/course: requirements.txt pyproject.toml | $(PY)
 	@$(INSTALL) --require-hashes --requirements requirements.txt || $(OFFLINE)
 	@$(INSTALL) --quiet --no-deps --editable . || $(OFFLINE)
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@echo '$(QUIET)' > .venv/share/jupyter/lab/settings/overrides.json
 	@touch $@
 
 .venv/tests: requirements-test.txt .venv/course
