@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import psutil
+
+GONE_WITHIN = 5.0  # seconds for a killed process to end
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,15 @@ class Processes:
             return Worker(process.pid, role, process.cpu_percent(), round(memory, 1))
         except psutil.NoSuchProcess:
             return None
+
+
+def wait_until_gone(pid: int) -> None:
+    """Wait until a killed process has ended; a zombie has, only its parent did not look yet."""
+    deadline = time.monotonic() + GONE_WITHIN
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
+            return
+        time.sleep(0.005)

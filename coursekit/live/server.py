@@ -17,7 +17,7 @@ from coursekit.live import wire
 from coursekit.live.child import Child
 from coursekit.live.errors import ServerError
 from coursekit.live.log import Log
-from coursekit.live.processes import Processes, Worker
+from coursekit.live.processes import Processes, Worker, wait_until_gone
 from coursekit.live.thread import Thread
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ class Server:
     def kill(self, who: int | str = "worker", number: int = signal.SIGKILL) -> int:
         """Send a signal (default SIGKILL) to a pid, "worker", "master" or "all"; return the pid.
 
-        "worker" is the oldest worker, or the whole server if it has no workers.
+        "worker" is the oldest worker, or the whole server if it has no workers. SIGKILL cannot be
+        refused, but takes a moment: the process is gone when this returns.
         """
         if not isinstance(self._runner, Child):
             raise TypeError("a thread cannot be killed: start the toy with process=True")
@@ -161,6 +162,8 @@ class Server:
             self._runner.signal_all(number)
         else:
             os.kill(pid, number)
+        if number == signal.SIGKILL:
+            wait_until_gone(pid)
         return pid
 
     def stop(self) -> None:
