@@ -26,7 +26,6 @@ Work = Callable[[socket.socket, Beat], None]
 
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before a worker replaces one that died early
 EARLY = 2.0  # seconds after its start
-BOOT_FAILED = 3  # the exit status of a worker that could not load its app; Gunicorn has the same
 
 
 class Worker:
@@ -95,7 +94,11 @@ class Arbiter:
         return [worker for worker in found if worker.generation == self.generation]
 
     def spawn_missing(self) -> None:
-        missing = 0 if self.stopping else self.count - len(self.current())
+        """Start what is missing: one alone while none has shown that the app can be loaded."""
+        current = self.current()
+        missing = 0 if self.stopping else self.count - len(current)
+        if not any(worker.ready for worker in current):
+            missing = min(missing, 0 if current else 1)
         if time.monotonic() >= self.not_before:
             for _ in range(missing):
                 self.spawn()
@@ -127,7 +130,7 @@ class Arbiter:
             self.work(lifeline, heart(lifeline, min(1.0, self.timeout / 4)))
             status = 0
         except SystemExit as error:  # what `load` says of an app that cannot be imported
-            status = BOOT_FAILED if error.code else 0
+            status = error.code if isinstance(error.code, int) else 1
         except BaseException as error:
             self.log.critical("worker %d failed: %s", os.getpid(), error, exc_info=error)
         finally:
@@ -175,6 +178,7 @@ class Arbiter:
         for worker in list(self.workers):
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
+                self.listen(worker)  # for its last words: whether it ever served
                 self.workers.remove(worker)
                 worker.lifeline.close()
                 self.judge(worker, os.waitstatus_to_exitcode(status))
@@ -185,23 +189,22 @@ class Arbiter:
         expected = worker.kill_at is not None or code == 0
         level = logging.INFO if expected else logging.ERROR
         self.log.log(level, "worker %d ended %s", worker.pid, how)
-        if code == BOOT_FAILED and not worker.ready:
-            self.boot_failed()
+        if code > 0 and not worker.ready:
+            self.boot_failed(code)
         elif not expected and time.monotonic() - worker.born < EARLY:
             pause = PAUSES[min(self.early, len(PAUSES) - 1)]
             self.early, self.not_before = self.early + 1, time.monotonic() + pause
         else:
             self.early = 0
 
-    def boot_failed(self) -> None:
+    def boot_failed(self, code: int) -> None:
         """Stop, for another fork would fail likewise; or go on with the old code if it serves."""
         old = [w for w in self.workers if w.generation < self.generation and w.kill_at is None]
         if old:
             self.log.error("the reload failed: the old workers go on")
-            self.generation = old[0].generation
-        elif not self.stopping:
-            self.log.critical("no worker can load the app")
-            self.status = BOOT_FAILED
+            self.generation = old[-1].generation
+        else:
+            self.status = code
             self.stop()
 
     def end_late(self) -> None:

@@ -127,6 +127,7 @@ def serve_threads(
     host, port = listener.getsockname()[:2]
     base = base_environ(host, port, script_name, threads=threads > 1, processes=processes)
     pool = Pool(listener, Service(app, base, limits, times, log), stop)
+    beat()  # the first says that we serve
     workers = [threading.Thread(target=pool.work, daemon=True) for _ in range(threads)]
     for thread in workers:
         thread.start()
