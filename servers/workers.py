@@ -124,6 +124,7 @@ def serve_threads(
 
     `processes` says that others serve the same app, `beat` is called while all is well.
     """
+    # long: ten lines of it are settings, each with a safe default
     host, port = listener.getsockname()[:2]
     base = base_environ(host, port, script_name, threads=threads > 1, processes=processes)
     pool = Pool(listener, Service(app, base, limits, times, log), stop)
@@ -158,6 +159,7 @@ def serve_prefork(
     Call it in the main thread of a process without others. Signals end it: see Arbiter. A worker
     leaves after about `max_requests` requests (0: never), at most `jitter` more.
     """
+    # long: twelve lines of it are settings, each with a safe default
 
     def work(lifeline: socket.socket, beat: Beat) -> None:
         app = load()

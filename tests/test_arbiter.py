@@ -326,7 +326,8 @@ def test_a_reload_of_broken_code_keeps_the_old_workers(tmp_path):
         server.send(signal.SIGHUP)
         until(lambda: "the reload failed" in server.log())
         assert server.workers() == pids
-        (tmp_path / "mine.py").write_text(textwrap.dedent(APP).replace("VERSION = 1", "VERSION = 2"))
+        new = APP.replace("VERSION = 1", "VERSION = 2")
+        (tmp_path / "mine.py").write_text(textwrap.dedent(new))
         server.send(signal.SIGHUP)
         until(lambda: server.ask().split()[1] == "2")
         until(lambda: not set(pids) & set(server.workers()))
@@ -358,8 +359,8 @@ def test_a_wrong_number_is_one_line(option):
 class Crowd:
     """Clients with kept connections: what failed, on whose connection, and whether in flight."""
 
-    def __init__(self, address, kill):
-        self.address, self.kill = address, kill
+    def __init__(self, address):
+        self.address = address
         self.answers, self.failed = 0, []
         self.over = False
 
@@ -392,19 +393,17 @@ class Crowd:
 @pytest.mark.parametrize("reloads", [int(os.environ.get("RELOADS", 4))])
 def test_reloads_and_a_kill_cost_only_what_the_killed_worker_had(tmp_path, reloads):
     async def run(server):
-        crowd = Crowd(server.address, None)
+        crowd = Crowd(server.address)
         clients = [asyncio.create_task(crowd.client()) for _ in range(200)]
-        killed, when = None, None
         for number in range(reloads):
-            old = set(server.workers())
-            answered = crowd.answers
+            old, answered = server.workers(), crowd.answers
             server.send(signal.SIGHUP)
-            await soon(lambda: not old & set(server.workers()) and len(server.workers()) == 3)
-            await soon(lambda: crowd.answers > answered + 200)
+            await replaced(server, old)
+            await soon(lambda least=answered + 200: crowd.answers > least)
             if number == reloads // 2:
                 killed, when = server.workers()[0], time.monotonic()
                 os.kill(killed, signal.SIGKILL)
-                await soon(lambda: len(server.workers()) == 3 and killed not in server.workers())
+                await replaced(server, [killed])
         crowd.over = True
         await asyncio.wait_for(asyncio.gather(*clients), PATIENCE)
         return crowd, killed, when
@@ -418,6 +417,11 @@ def test_reloads_and_a_kill_cost_only_what_the_killed_worker_had(tmp_path, reloa
             assert pid == killed or (pid is None and sent <= when <= seen), error
         server.send(signal.SIGTERM)
         assert server.ended() == 0
+
+
+async def replaced(server, old):
+    """Wait until these workers have gone, and there are three again."""
+    await soon(lambda: len(found := server.workers()) == 3 and not set(old) & set(found))
 
 
 async def soon(condition):
