@@ -32,8 +32,8 @@ PATIENCE = 0.1  # seconds for a reader to move before it counts as slow
 class Connection:
     """Serve one client. The socket never blocks: where a wait is needed, `wait` stands there."""
 
-    __slots__ = ("body", "busy", "closed", "complete", "deadline", "last", "peer", "reader",
-                 "request", "service", "slow", "sock", "unsent", "watched")  # fmt: skip
+    __slots__ = ("body", "busy", "closed", "complete", "deadline", "held", "last", "peer",
+                 "reader", "request", "service", "slow", "sock", "unsent", "watched")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], service: Service) -> None:
         sock.setblocking(False)
@@ -42,6 +42,7 @@ class Connection:
         self.sock, self.peer, self.service = sock, peer, service
         self.reader = Reader(service.limits)
         self.give(service.times.head)
+        self.held = b""  # the end of an answer, which leaves with those of other connections
         self.unsent: Spool | None = None  # what the peer has not taken yet
         self.slow = False  # it does not read: do not wait for it
         self.busy = False  # a thread serves it
@@ -64,7 +65,7 @@ class Connection:
         self.deadline = time.monotonic() + seconds
 
     def idle(self) -> bool:
-        return self.request is None and not self.reader.rest() and not self.unsent
+        return self.request is None and self.reader.empty() and not self.unsent
 
     # --- in ---
 
@@ -79,29 +80,29 @@ class Connection:
 
     def advance(self) -> bool:
         """Read events until the request is whole; False if more bytes are needed."""
-        while not self.complete:
-            event = self.reader.next_event()
+        while (event := self.reader.next_event()) is not END:
             if event is None:
                 return False
             if isinstance(event, Request):
                 self.request = event
-                if wants_continue(event) and not self.reader.rest():
+                if wants_continue(event) and self.reader.empty():
                     self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             elif isinstance(event, Data):
                 if self.body is None:
                     self.body = Spool(BODY)
                 self.body.put(event.body)
                 self.give(self.service.times.io)
-            elif event is END:
-                self.complete = True
             else:
                 raise Disconnected("the peer closed an idle connection")
+        self.complete = True
         return True
 
     # --- out ---
 
     def send(self, data: bytes) -> None:
-        """Send; what the peer does not take waits in `unsent`. Raise Disconnected."""
+        """Send, after what is held; what the peer does not take waits in `unsent`."""
+        if self.held:
+            data, self.held = self.held + data, b""
         if not self.unsent:
             sent = self.send_some(data)
             if sent == len(data):
@@ -116,6 +117,12 @@ class Connection:
             self.unsent.put(data)
             while len(self.unsent) > UNSENT and self.moves():
                 self.flush()
+
+    def hold(self, data: bytes) -> None:
+        """Keep the end of an answer for `release`, if it is not much."""
+        self.held += data
+        if len(self.held) > RECV:
+            self.send(b"")
 
     def moves(self) -> bool:
         """Wait for a reader a little; False if it is slow, and a file has to wait for it."""
@@ -149,7 +156,7 @@ class Connection:
         """Call the app for the request that is there, and decide how the connection goes on."""
         request, service = self.request, self.service
         assert request is not None
-        response = wsgi.StartResponse(request, self.send, date_field, lambda: not service.stopping)
+        response = wsgi.StartResponse(request, self.send, date_field, service.goes_on, self.hold)
         body: io.BufferedIOBase = io.BytesIO()
         if self.body is not None:
             body = io.BufferedReader(wsgi.BodyInput(partial(self.body.take, RECV)))
@@ -167,7 +174,7 @@ class Connection:
         if service.stopping or not response.keep_alive:
             return self.leave()
         self.reset()
-        self.give(service.times.io if self.unsent else service.times.idle)
+        self.give(service.times.idle)
 
     def cut(self, response: wsgi.StartResponse) -> None:
         """End an answer that failed: a 500 if nothing was sent, else a visible break."""
@@ -175,6 +182,7 @@ class Connection:
             return self.refuse(500, "the application failed; the server's log says how")
         if response.done:
             return self.leave()
+        self.send(b"")
         if not response.chunked and response.left is None and not response.bodiless:
             # Here the body ends where the connection does: only a reset looks unlike an end.
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -193,6 +201,8 @@ class Connection:
         reset, which can destroy the answer on its way.
         """
         self.last = True
+        if self.held:
+            self.send(b"")
         if self.unsent:
             self.give(self.service.times.io)
         elif self.complete and self.request and not wants_keep_alive(self.request):
@@ -227,10 +237,12 @@ class Connection:
                 self.close()
             if self.last or data is None:
                 return False
-            if self.idle():
-                self.give(self.service.times.head)
+            fresh = self.request is None and self.reader.empty()
             self.reader.feed(data)
-            return self.advance()
+            if self.advance():
+                return True
+            if fresh and self.body is None:  # its time runs from the first byte on
+                self.give(self.service.times.head)
         except Exception as error:
             self.fail(error)
         return False
@@ -245,17 +257,32 @@ class Connection:
 
     def turn_to_next(self) -> bool:
         """Read the request behind the answered one; True if it is here, and its turn."""
-        if self.closed or self.last or self.unsent or not self.reader.rest():
+        if self.reader.empty() or self.closed or self.last or self.unsent:
             return False
         self.give(self.service.times.head)
         return self.advance()
 
     def serve(self) -> None:
         """Answer the request that is there, and those pipelined behind it, in order."""
+        self.respond()
+        self.release()
+
+    def respond(self) -> None:
+        """Let the app answer; what ends the last answer is held."""
         try:
             self.answer()
             while self.turn_to_next():
                 self.answer()
+        except Exception as error:
+            self.fail(error)
+
+    def release(self) -> None:
+        """Send what is held; the peer has its time to take what does not leave at once."""
+        try:
+            if self.held:
+                self.send(b"")
+            if self.unsent:
+                self.give(self.service.times.io)
         except Exception as error:
             self.fail(error)
 

@@ -43,6 +43,8 @@ class Pool:
         self.selector = selectors.DefaultSelector()
         self.connections: set[Connection] = set()
         self.waiting: deque[Connection] = deque()  # requests that no thread has taken yet
+        self.answered: list[Connection] = []  # their answers are held, to leave together
+        self.woken = 0.0  # when the selector returned last
         self.deadline = INFINITY  # of the graceful stop
         self.swept = time.monotonic()
         listener.setblocking(False)
@@ -61,24 +63,43 @@ class Pool:
 
     def lead_on(self, term: int) -> None:
         """Lead until the lead is passed on, or nothing is left to do."""
+        self.release()  # what the last leader left when its app took long
         while term == self.term:
-            while not self.waiting and not self.ended():
-                self.watch()
-            if not self.waiting:
+            if self.waiting:
+                self.serve(self.waiting.popleft(), term)
+            elif self.ended():
                 return self.lead.release()
-            connection = self.waiting.popleft()
-            began = self.since = time.monotonic()
-            if self.wary:
-                self.pass_lead(term)
-            connection.serve()
+            else:
+                self.watch()
+
+    def serve(self, connection: Connection, term: int) -> None:
+        """Let the app answer; others lead meanwhile if it is likely to take long, or does."""
+        began = self.since = time.monotonic()
+        if self.wary:
+            self.pass_lead(term)
+        connection.respond()
+        now = time.monotonic()
+        with self.guard:
+            if term == self.term:
+                self.since = INFINITY
+            if now - began > QUICK:
+                self.wary = min(WARY, 2 * self.wary + 10)
+            elif self.wary:
+                self.wary -= 1
+            self.answered.append(connection)
+        if not self.waiting or now - self.woken > QUICK or term != self.term:
+            self.release()
+
+    def release(self) -> None:
+        """Send all answers that are held, one after the other.
+
+        Their clients are often one process, a proxy: it wakes up once for many, not for each.
+        """
+        with self.guard:
+            answered, self.answered = self.answered, []
+        for connection in answered:
+            connection.release()
             self.park(connection)
-            with self.guard:
-                if term == self.term:
-                    self.since = INFINITY
-                if time.monotonic() - began > QUICK:
-                    self.wary = WARY
-                elif self.wary:
-                    self.wary -= 1
 
     def pass_lead(self, term: int) -> None:
         """Let another thread lead; once a term, and only while the leader is in the app."""
@@ -105,11 +126,14 @@ class Pool:
     def watch(self) -> None:
         """Wait for any socket, and do all that needs no app."""
         for key, _ in self.selector.select(0.1 if self.service.stopping else 1.0):
-            key.data()
-        now = time.monotonic()
-        if now - self.swept >= 1.0 or self.service.stopping:
-            self.swept = now
-            self.sweep(now)
+            if isinstance(key.data, Connection):
+                self.wake(key.data)
+            else:
+                key.data()
+        self.woken = time.monotonic()
+        if self.woken - self.swept >= 1.0 or self.service.stopping:
+            self.swept = self.woken
+            self.sweep(self.woken)
 
     def accept(self) -> None:
         try:
@@ -150,15 +174,17 @@ class Pool:
         if connection.watched:
             self.selector.unregister(connection.sock)
         if event:
-            self.selector.register(connection.sock, event, partial(self.wake, connection))
+            self.selector.register(connection.sock, event, connection)
         connection.watched = event
 
     def wake(self, connection: Connection) -> None:
         """Do what can be done at once for a connection whose socket is ready."""
-        with self.guard:
-            if connection.busy:  # it pipelines: look again when the thread is done
-                return self.watch_for(connection, 0)
-            connection.busy = True
+        if connection.busy:
+            with self.guard:
+                if connection.busy:  # it pipelines: look again when the thread is done
+                    self.watch_for(connection, 0)
+            return
+        connection.busy = True  # only the leader does this, so no other can come in between
         if connection.ready():
             self.waiting.append(connection)
         else:

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import NamedTuple
 from wsgiref.types import WSGIApplication
 
 from servers.http11 import LIMITS, Limits, encode_head
@@ -23,7 +22,8 @@ class Disconnected(ConnectionError):
     """Say that the peer has left, or does not read: nobody is there to be answered."""
 
 
-class Times(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Times:
     """Bound every wait, in seconds. Precedents: nginx 60 and 75, Gunicorn 30 for the stop."""
 
     head: float = 10.0  # from a head's first byte to its last; then 408
@@ -46,6 +46,10 @@ class Service:
     times: Times = TIMES
     log: logging.Logger = LOG
     stopping: bool = False  # each answer from now on says Connection: close
+
+    def goes_on(self) -> bool:
+        """Tell whether a connection can be kept for another request."""
+        return not self.stopping
 
 
 def date_field() -> bytes:
