@@ -4,12 +4,10 @@ Rule 1  The socket never blocks: where a wait is needed, `wait` stands there, wi
 Rule 2  A slow client costs no thread: a body waits in a Spool until it is whole, an answer
         until it is taken. The app's thread fills and empties spools, and moves on.
 Rule 3  A connection is closed so that the peer reads the answer first (RFC 9112 9.6).
-Left out: TLS (a proxy ends it); an app that reads while its client still sends (Gunicorn);
-sending what a slow client left while its app makes the next piece (Waitress).
+Left out: TLS (a proxy ends it); an app that reads while its client still sends (Gunicorn).
 """
 
 import io
-import select
 import socket
 import struct
 import time
@@ -19,32 +17,28 @@ from functools import partial
 from servers import wsgi
 from servers.head import ProtocolError, Request, wants_continue, wants_keep_alive
 from servers.http11 import END, Data, Reader
-from servers.service import Disconnected, Service, date_field, error_answer, wait
+from servers.sender import Sender
+from servers.service import Disconnected, Service, date_field, error_answer
 from servers.spool import Spool
 
 RECV = 64 * 1024
 BODY = 64 * 1024  # of a body that much stays in memory, the rest goes to disk
-UNSENT = 256 * 1024  # of an answer that the peer does not take yet, likewise
-ON_DISK = 256 * 1024 * 1024  # so much of it, and the app has to wait too
-PATIENCE = 0.1  # seconds for a reader to move before it counts as slow
 
 
-class Connection:
-    """Serve one client. The socket never blocks: where a wait is needed, `wait` stands there."""
+class Connection(Sender):
+    """Serve one client; its way out is the Sender."""
 
-    __slots__ = ("body", "busy", "closed", "complete", "deadline", "held", "last", "peer",
-                 "reader", "request", "service", "slow", "sock", "unsent", "watched")  # fmt: skip
+    __slots__ = ("body", "busy", "closed", "complete", "deadline", "last", "peer", "reader",
+                 "request", "watched")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], service: Service) -> None:
         sock.setblocking(False)
         with suppress(OSError):  # macOS refuses on a connection that was reset meanwhile
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock, self.peer, self.service = sock, peer, service
+        super().__init__(sock, service)
+        self.peer = peer
         self.reader = Reader(service.limits)
         self.give(service.times.head)
-        self.held = b""  # the end of an answer, which leaves with those of other connections
-        self.unsent: Spool | None = None  # what the peer has not taken yet
-        self.slow = False  # it does not read: do not wait for it
         self.busy = False  # a thread serves it
         self.last = False  # the last answer is out: read and drop until the peer closes
         self.watched = 0  # the event that the pool's selector waits for
@@ -96,59 +90,6 @@ class Connection:
                 raise Disconnected("the peer closed an idle connection")
         self.complete = True
         return True
-
-    # --- out ---
-
-    def send(self, data: bytes) -> None:
-        """Send, after what is held; what the peer does not take waits in `unsent`."""
-        if self.held:
-            data, self.held = self.held + data, b""
-        if not self.unsent:
-            sent = self.send_some(data)
-            if sent == len(data):
-                return
-            rest = memoryview(data)[sent:]
-            while len(rest) > UNSENT and self.moves():
-                rest = rest[self.send_some(rest) :]
-            if self.unsent is None:
-                self.unsent = Spool(UNSENT)
-            self.unsent.put(rest)
-        else:
-            self.unsent.put(data)
-            while len(self.unsent) > UNSENT and self.moves():
-                self.flush()
-
-    def hold(self, data: bytes) -> None:
-        """Keep the end of an answer for `release`, if it is not much."""
-        self.held += data
-        if len(self.held) > RECV:
-            self.send(b"")
-
-    def moves(self) -> bool:
-        """Wait for a reader a little; False if it is slow, and a file has to wait for it."""
-        self.slow = not wait(self.sock, select.POLLOUT, 0 if self.slow else PATIENCE)
-        if self.slow and self.unsent and len(self.unsent) > ON_DISK:
-            if not wait(self.sock, select.POLLOUT, self.service.times.io):
-                raise Disconnected("the peer does not read")
-            self.slow = False
-        return not self.slow
-
-    def flush(self) -> None:
-        """Send of `unsent` what the peer takes now."""
-        while self.unsent:
-            piece = self.unsent.peek(RECV)
-            sent = self.send_some(piece)
-            self.unsent.drop(sent)
-            if sent < len(piece):
-                return
-
-    def send_some(self, data: bytes | memoryview) -> int:
-        try:
-            return self.sock.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise Disconnected(str(error)) from error
 
     # --- one request ---
 
@@ -221,9 +162,7 @@ class Connection:
         """Be done; the driver closes the socket."""
         self.closed = True
         self.reset()
-        if self.unsent is not None:
-            self.unsent.close()
-            self.unsent = None
+        self.drop()
 
     # --- what a driver calls: the socket is ready, or the time is up ---
 

@@ -13,7 +13,7 @@ from collections import deque
 from functools import partial
 
 from servers.connection import Connection
-from servers.service import Service
+from servers.service import Disconnected, Service
 
 INFINITY = float("inf")
 QUICK = 0.002  # seconds: an app that takes longer is slow
@@ -34,6 +34,7 @@ class Pool:
         self, listener: socket.socket, service: Service, stop: socket.socket | None
     ) -> None:
         self.listener, self.service = listener, service
+        service.spooled = self.spooled
         self.lead = threading.Lock()
         self.term = 0  # counts the times that the lead was passed on
         self.since = INFINITY  # when the leader called the app; it is in the selector otherwise
@@ -164,13 +165,14 @@ class Pool:
         event = selectors.EVENT_WRITE if connection.unsent else selectors.EVENT_READ
         with self.guard:
             connection.busy = False
-            if connection.closed or event != connection.watched:
-                self.watch_for(connection, 0 if connection.closed else event)
+            self.watch_for(connection, 0 if connection.closed else event)
         if connection.closed:
             self.connections.discard(connection)
             connection.sock.close()
 
     def watch_for(self, connection: Connection, event: int) -> None:
+        if event == connection.watched:
+            return
         if connection.watched:
             self.selector.unregister(connection.sock)
         if event:
@@ -179,16 +181,31 @@ class Pool:
 
     def wake(self, connection: Connection) -> None:
         """Do what can be done at once for a connection whose socket is ready."""
-        if connection.busy:
-            with self.guard:
-                if connection.busy:  # it pipelines: look again when the thread is done
-                    self.watch_for(connection, 0)
-            return
-        connection.busy = True  # only the leader does this, so no other can come in between
-        if connection.ready():
+        with self.guard:
+            busy, connection.busy = connection.busy, True
+        if busy:
+            self.help(connection)
+        elif connection.ready():
             self.waiting.append(connection)
         else:
             self.park(connection)
+
+    def help(self, connection: Connection) -> None:
+        """Send what the peer of a busy connection has left so far; do not read, it pipelines."""
+        gone = False
+        try:
+            connection.flush()
+        except Disconnected:  # its thread will find out
+            gone = True
+        with self.guard:
+            if connection.busy:
+                unsent = connection.unsent and not gone
+                self.watch_for(connection, selectors.EVENT_WRITE if unsent else 0)
+
+    def spooled(self, connection: Connection) -> None:
+        """Let the leader send what waits for a slow peer while the app makes the next piece."""
+        with self.guard:
+            self.watch_for(connection, selectors.EVENT_WRITE)
 
     def sweep(self, now: float) -> None:
         """Part with whoever is too late; take connections again if that had to stop."""

@@ -7,9 +7,11 @@ import logging
 import select
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 from servers.http11 import LIMITS, Limits, encode_head
@@ -46,6 +48,8 @@ class Service:
     times: Times = TIMES
     log: logging.Logger = LOG
     stopping: bool = False  # each answer from now on says Connection: close
+    # Called with a connection that has bytes for a slow peer, when it is the app's turn to go on.
+    spooled: Callable[[Any], None] = lambda connection: None
 
     def goes_on(self) -> bool:
         """Tell whether a connection can be kept for another request."""

@@ -17,7 +17,7 @@ from wire_cases import wire_cases
 
 from apps import bad_wsgi, odd_wsgi
 from coursekit.live import wire
-from servers import connection, http11
+from servers import http11, sender
 from servers.connection import Connection
 from servers.service import Service
 from servers.workers import Times, listen, recv_until, serve_serial, serve_threads
@@ -610,7 +610,6 @@ def test_a_slow_reader_holds_up_nobody_and_gets_everything(mode, version):
             assert read_all(sock).count(b"\0") == LARGE
 
 
-@pytest.mark.xfail(strict=True, reason="while an app works, what its slow client left waits too")
 def test_a_piece_is_on_its_way_while_the_app_makes_the_next():
     """PEP 3333, Buffering and Streaming: servers must not delay the transmission of any block."""
     spooled, release = threading.Event(), threading.Event()
@@ -636,7 +635,7 @@ def test_a_piece_is_on_its_way_while_the_app_makes_the_next():
 
 
 def test_more_than_the_disk_should_hold_makes_the_app_wait(mode, monkeypatch):
-    monkeypatch.setattr(connection, "ON_DISK", 2**20)
+    monkeypatch.setattr(sender, "ON_DISK", 2**20)
     sent = []
 
     def app(environ, start_response):
@@ -680,7 +679,7 @@ def test_a_slow_reader_of_a_last_answer_has_more_time_than_linger():
 
 def test_a_client_that_does_not_read_is_left(mode, monkeypatch):
     """The disk takes what it does not, up to a limit; then the app has to wait, but not long."""
-    monkeypatch.setattr(connection, "ON_DISK", 2**20)
+    monkeypatch.setattr(sender, "ON_DISK", 2**20)
     app = Closing(endless)
     with serving(mode, app, times=Times(io=0.05)) as served:
         with slow_reader(served, get(b"/stuck")):
