@@ -40,6 +40,8 @@ class Pool:
         self.since = INFINITY  # when the leader called the app; it is in the selector otherwise
         self.wary = 0  # so many answers from now on are not expected to be quick
         self.fault: BaseException | None = None  # a bug that ended a thread
+        self.asleep = False  # the overseer: no app is being called
+        self.alarm = threading.Event()  # what wakes it
         self.guard = threading.Lock()  # over the above, and a connection's busy and watched
         self.selector = selectors.DefaultSelector()
         self.connections: set[Connection] = set()
@@ -61,10 +63,10 @@ class Pool:
                 self.lead_on(self.term)
         except BaseException as error:
             self.fault = error
+        self.alarm.set()
 
     def lead_on(self, term: int) -> None:
         """Lead until the lead is passed on, or nothing is left to do."""
-        self.release()  # what the last leader left when its app took long
         while term == self.term:
             if self.waiting:
                 self.serve(self.waiting.popleft(), term)
@@ -76,6 +78,8 @@ class Pool:
     def serve(self, connection: Connection, term: int) -> None:
         """Let the app answer; others lead meanwhile if it is likely to take long, or does."""
         began = self.since = time.monotonic()
+        if self.asleep:
+            self.alarm.set()
         if self.wary:
             self.pass_lead(term)
         connection.respond()
@@ -92,7 +96,7 @@ class Pool:
             self.release()
 
     def release(self) -> None:
-        """Send all answers that are held, one after the other.
+        """Send the answers that are held, one right after the other.
 
         Their clients are often one process, a proxy: it wakes up once for many, not for each.
         """
@@ -105,10 +109,12 @@ class Pool:
     def pass_lead(self, term: int) -> None:
         """Let another thread lead; once a term, and only while the leader is in the app."""
         with self.guard:
-            if term == self.term and self.since < INFINITY:
-                self.term += 1
-                self.since = INFINITY
-                self.lead.release()
+            if term != self.term or self.since == INFINITY:
+                return
+            self.term += 1
+            self.since = INFINITY
+            self.lead.release()
+        self.release()
 
     def oversee(self) -> None:
         """Be the caller's thread: see that no app holds up the leader, until all have ended."""
@@ -116,8 +122,17 @@ class Pool:
             time.sleep(OVERSEE)
             if time.monotonic() - self.since > QUICK:
                 self.pass_lead(self.term)
+            self.doze()
         if self.fault is not None:
             raise self.fault
+
+    def doze(self) -> None:
+        """Wait until the leader calls an app, or a thread has ended."""
+        self.alarm.clear()
+        self.asleep = True
+        if self.since == INFINITY:  # looked up after `asleep` is set, so that no call is missed
+            self.alarm.wait(0.1 if self.service.stopping else 1.0)
+        self.asleep = False
 
     def ended(self) -> bool:
         if not self.service.stopping:

@@ -22,6 +22,7 @@ from servers.head import Request, wants_keep_alive
 from servers.http11 import encode_chunk, encode_field
 
 Environ = dict[str, Any]
+Fields = list[tuple[str, str]]
 Send = Callable[[bytes], None]
 Date = Callable[[], bytes]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -59,11 +60,10 @@ def environ_for(
 ) -> Environ:
     """Return the environ dictionary of PEP 3333 for one request."""
     method, target, version, _, fields = request
-    uri = target.decode("ascii")
-    path, _, query = uri.partition("?")
     environ = base.copy()
     environ["REQUEST_METHOD"] = method.decode("ascii")
-    environ["REQUEST_URI"] = uri  # as it came: the way back from %2F
+    environ["REQUEST_URI"] = uri = target.decode("ascii")  # as it came: the way back from %2F
+    path, _, query = uri.partition("?")
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = query
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if version == (1, 1) else "HTTP/1.0"
@@ -148,9 +148,7 @@ def status_line(status: str) -> bytes:
     return f"HTTP/1.1 {status}\r\n".encode("latin-1")
 
 
-def head_lines(
-    status: str, headers: list[tuple[str, str]]
-) -> tuple[list[bytes], int | None, bool]:
+def head_lines(status: str, headers: Fields) -> tuple[list[bytes], int | None, bool]:
     """Return an answer's lines, its Content-Length, and if it is dated; raise AppError."""
     if type(headers) is not list:
         raise AppError(f"headers must be a list of (name, value), not {type(headers).__name__}")
@@ -166,8 +164,7 @@ def head_lines(
                 if status[:3] == "204" or length is not None:
                     line = b""  # RFC 9110 8.6 forbids it in a 204, and two of them anywhere
                 length = size
-            elif key == "date":
-                dated = True
+            dated = dated or key == "date"
             lines.append(line)
     except (ValueError, TypeError, AttributeError) as error:
         raise AppError(f"a status or header is not made of latin-1 strings: {error}") from error
@@ -186,27 +183,20 @@ class StartResponse:
                  "lines", "request", "reusable", "send", "sent", "surplus")  # fmt: skip
 
     def __init__(
-        self,
-        request: Request,
-        send: Send,
-        date: Date,
-        reusable: Callable[[], bool] = lambda: True,
-        end: Send | None = None,
-    ) -> None:
+        self, request: Request, send: Send, date: Date,
+        reusable: Callable[[], bool] = lambda: True, end: Send | None = None,
+    ) -> None:  # fmt: skip
         self.request, self.send, self.end = request, send, end or send
         self.date, self.reusable = date, reusable
         self.lines: list[bytes] = []  # of the head; empty until the app has called
-        self.sent = False  # the head is on the wire
-        self.done = False  # the whole answer is
-        self.dated = False  # the app gave a Date itself
+        self.sent = self.done = False  # the head is on the wire; the whole answer is
+        self.dated = self.chunked = self.keep_alive = False  # dated: the app gave a Date itself
         self.bodiless = request.method == b"HEAD"
-        self.chunked = False
-        self.keep_alive = False
         self.left: int | None = None  # bytes of the declared Content-Length still to come
         self.surplus = 0  # bytes the app sent beyond it, kept off the wire
 
     def __call__(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
+        self, status: str, headers: Fields, exc_info: ExcInfo | None = None, /
     ) -> Callable[[bytes], None]:
         """Take status and headers; send nothing yet. Raise AppError, or exc_info if too late."""
         if exc_info and exc_info[1]:

@@ -1089,6 +1089,28 @@ def test_what_a_full_socket_does_not_take_is_kept():
         served.close()
 
 
+def test_what_is_held_leaves_before_what_comes_later():
+    with connected() as (served, client):
+        served.hold(b"1")
+        served.hold(b"2")
+        assert not select.select([client], [], [], 0)[0]
+        served.send(b"3")
+        served.release()
+        assert client.recv(10) == b"123"
+        served.hold(b"much" * 2**15)
+        assert select.select([client], [], [], PATIENCE)[0]
+        served.close()
+
+
+def test_a_client_that_left_before_its_answer_was_released_is_no_fault():
+    with connected() as (served, client):
+        served.hold(b"late")
+        abort(client)
+        until(lambda: select.select([served.sock], [], [], 0)[0])
+        served.release()
+        assert served.closed
+
+
 def test_telling_a_client_that_has_left_is_no_fault():
     with connected() as (served, client):
         client.sendall(b"GET")
