@@ -21,7 +21,7 @@ from servers.sender import Sender
 from servers.service import Disconnected, Service, date_field, error_answer
 from servers.spool import Spool
 
-RECV = 64 * 1024
+RECV = 16 * 1024
 BODY = 64 * 1024  # of a body that much stays in memory, the rest goes to disk
 
 

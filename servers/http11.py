@@ -134,11 +134,9 @@ class Reader:
         buffer, at, limits = self.buffer, self.at, self.limits
         # RFC 9112 2.2: an empty line before the request line is skipped, for old clients.
         while buffer.startswith(b"\r\n", at):
-            at += 2
-        self.at = at
-        end = buffer.find(b"\r\n\r\n", at) + 4
-        line = buffer.find(b"\r\n", at) - at
-        if end < 4 or end - at > limits.head or line > limits.target + 100:
+            at = self.at = at + 2
+        line, end = buffer.find(b"\r\n", at), buffer.find(b"\r\n\r\n", at) + 4
+        if end < 4 or end - at > limits.head or line - at > limits.target + 100:
             return self.check_start(buffer[at:])
         request = parse_head(buffer[at:end], limits.fields)
         self.at = end

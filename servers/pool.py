@@ -47,7 +47,7 @@ class Pool:
         self.connections: set[Connection] = set()
         self.waiting: deque[Connection] = deque()  # requests that no thread has taken yet
         self.answered: list[Connection] = []  # their answers are held, to leave together
-        self.woken = 0.0  # when the selector returned last
+        self.gathered = 0.0  # since when
         self.deadline = INFINITY  # of the graceful stop
         self.swept = time.monotonic()
         listener.setblocking(False)
@@ -92,8 +92,9 @@ class Pool:
             elif self.wary:
                 self.wary -= 1
             self.answered.append(connection)
-        if not self.waiting or now - self.woken > QUICK or term != self.term:
+        if not self.waiting or now - self.gathered > QUICK or term != self.term:
             self.release()
+            self.gathered = now
 
     def release(self) -> None:
         """Send the answers that are held, one right after the other.
@@ -142,14 +143,11 @@ class Pool:
     def watch(self) -> None:
         """Wait for any socket, and do all that needs no app."""
         for key, _ in self.selector.select(0.1 if self.service.stopping else 1.0):
-            if isinstance(key.data, Connection):
-                self.wake(key.data)
-            else:
-                key.data()
-        self.woken = time.monotonic()
-        if self.woken - self.swept >= 1.0 or self.service.stopping:
-            self.swept = self.woken
-            self.sweep(self.woken)
+            key.data()
+        now = self.gathered = time.monotonic()
+        if now - self.swept >= 1.0 or self.service.stopping:
+            self.swept = now
+            self.sweep(now)
 
     def accept(self) -> None:
         try:
@@ -191,7 +189,7 @@ class Pool:
         if connection.watched:
             self.selector.unregister(connection.sock)
         if event:
-            self.selector.register(connection.sock, event, connection)
+            self.selector.register(connection.sock, event, partial(self.wake, connection))
         connection.watched = event
 
     def wake(self, connection: Connection) -> None:

@@ -58,14 +58,15 @@ class Service:
 
 def date_field() -> bytes:
     """Return the Date field line of this second (RFC 9110 6.6.1)."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
-    return _date[1]
+    global _date, _second
+    now = time.time()
+    if not _second <= now < _second + 1:
+        _second = int(now)
+        _date = f"Date: {formatdate(_second, usegmt=True)}\r\n".encode()
+    return _date
 
 
-_date = 0, b""
+_date, _second = b"", 0
 
 
 def error_answer(status: int, message: str) -> tuple[bytes, bytes]:
