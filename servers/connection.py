@@ -113,6 +113,7 @@ class Connection(Sender):
             service.log.error("the app failed on %s: %s", target, error, exc_info=error)
             return self.cut(response)
         if service.stopping or not response.keep_alive:
+            self.push()
             return self.leave()
         self.reset()
         self.give(service.times.idle)
@@ -121,9 +122,9 @@ class Connection(Sender):
         """End an answer that failed: a 500 if nothing was sent, else a visible break."""
         if not response.sent:
             return self.refuse(500, "the application failed; the server's log says how")
+        self.push()
         if response.done:
             return self.leave()
-        self.send(b"")
         if not response.chunked and response.left is None and not response.bodiless:
             # Here the body ends where the connection does: only a reset looks unlike an end.
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -142,8 +143,6 @@ class Connection(Sender):
         reset, which can destroy the answer on its way.
         """
         self.last = True
-        if self.held:
-            self.send(b"")
         if self.unsent:
             self.give(self.service.times.io)
         elif self.complete and self.request and not wants_keep_alive(self.request):
@@ -218,8 +217,7 @@ class Connection(Sender):
     def release(self) -> None:
         """Send what is held; the peer has its time to take what does not leave at once."""
         try:
-            if self.held:
-                self.send(b"")
+            self.push()
             if self.unsent:
                 self.give(self.service.times.io)
         except Exception as error:

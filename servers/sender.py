@@ -31,9 +31,14 @@ class Sender:
         self.slow = False  # the peer does not read: do not wait for it
 
     def hold(self, data: bytes) -> None:
-        """Keep the end of an answer for the next send, if it is not much."""
+        """Keep the end of an answer until `push` or the next send, if it is not much."""
         self.held += data
         if self.unsent or len(self.held) > PIECE:
+            self.push()
+
+    def push(self) -> None:
+        """Send what is held."""
+        if self.held:
             self.send(b"")
 
     def send(self, data: bytes) -> None:
