@@ -17,7 +17,7 @@ from servers.service import Disconnected, Service
 
 INFINITY = float("inf")
 QUICK = 0.002  # seconds: an app that takes longer is slow
-WARY = 100  # answers after a slow one that are not trusted to be quick
+WARY = 100  # the most answers after slow ones that are not trusted to be quick
 OVERSEE = 0.01  # seconds between two looks of the overseer
 
 
@@ -26,8 +26,9 @@ class Pool:
 
     Leader and followers: the thread that holds `lead` watches all sockets, accepts and reads.
     An app that is quick it calls itself. If the app takes long, the lead passes to another
-    thread: at once if a recent answer was slow, else when the overseer notices. So there is no
-    queue and no wake-up for a quick app, and a slow one holds up nobody.
+    thread: at once if recent answers were slow, else when the overseer notices. So there is no
+    queue and no wake-up for a quick app, and a slow one holds up nobody. The ends of answers that
+    are made one right after the other are held, and leave one right after the other.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Pool:
             if term == self.term:
                 self.since = INFINITY
             if now - began > QUICK:
+                # One slow answer may be the system's doing, which ran another process meanwhile.
                 self.wary = min(WARY, 2 * self.wary + 10)
             elif self.wary:
                 self.wary -= 1
