@@ -133,8 +133,8 @@ class Pool:
         """Wait until the leader calls an app, or a thread has ended."""
         self.alarm.clear()
         self.asleep = True
-        if self.since == INFINITY:  # looked up after `asleep` is set, so that no call is missed
-            self.alarm.wait(0.1 if self.service.stopping else 1.0)
+        idle = self.since == INFINITY  # looked up after `asleep` is set: no call is missed
+        self.alarm.wait(idle * (0.1 if self.service.stopping else 1.0))
         self.asleep = False
 
     def ended(self) -> bool:
