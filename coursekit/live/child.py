@@ -92,7 +92,8 @@ class Child:
             words = self.words(port=self.address[1], fd=fd, folder=str(self.folder), **self._behind)
             command = [self._find(words[0]), *words[1:]]
             shim = [sys.executable, "-I", "-S", servers._child.__file__]
-            with open(self._log_file, "wb") as log:
+            self._log_file.write_bytes(b"")
+            with open(self._log_file, "ab") as log:  # httpd opens it once more: both must append
                 self._process = subprocess.Popen(
                     [*shim, str(fd or "-"), str(self.folder), *command],
                     stdin=subprocess.PIPE,

@@ -46,7 +46,8 @@ def _production(kind: str, app: str | None, options: dict[str, Any]) -> Child:
         return list(module.command(app, folder=folder, **where, **options))
 
     child = Child(kind, words, module.TAKES_FD, module.INSTALL)
-    child.ready, child.failed = getattr(module, "READY", ""), getattr(module, "FAILED", "")
+    if app is not None:
+        child.ready, child.failed = getattr(module, "READY", ""), getattr(module, "FAILED", "")
     return child
 
 

@@ -150,7 +150,7 @@ class Server:
 
     @property
     def workers(self) -> list[Worker]:
-        """Its processes: pid, role (master, worker, server, kernel), cpu in percent, MiB."""
+        """Its processes: pid, role (master, worker, daemon, server, kernel), cpu in percent, MiB."""
         if not self.running:
             return []
         if isinstance(self._runner, Child):
@@ -270,7 +270,8 @@ class Server:
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
-        return f"<{self.kind} serving {self.app_name}: {state}>"
+        does = "serving" if self.upstream is None else "in front of"
+        return f"<{self.kind} {does} {self.app_name}: {state}>"
 
 
 def _cause(errors: list[BaseException], seen: BaseException | None) -> BaseException | None:

@@ -18,7 +18,7 @@ Options: https://uwsgi-docs.readthedocs.io/en/latest/Options.html
 from servers.production import flags
 
 INSTALL = "pip install pyuwsgi"
-TAKES_FD = False
+TAKES_FD = False  # it takes --socket fd://N, if N listens already
 # It takes whatever comes for a request, so that no knock goes unseen by the app.
 READY = r"spawned uWSGI worker"
 PROTOCOLS = {"http": "--http-socket", "uwsgi": "--socket", "router": "--http"}
