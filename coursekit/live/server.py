@@ -150,7 +150,7 @@ class Server:
 
     @property
     def workers(self) -> list[Worker]:
-        """Its processes: pid, role (master, worker, daemon, server, kernel), cpu in percent, MiB."""
+        """Its processes: pid, role (master, worker, daemon, server, kernel), cpu in %, MiB."""
         if not self.running:
             return []
         if isinstance(self._runner, Child):
