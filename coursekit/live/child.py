@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 import servers._child
+from coursekit.doctor import PLACES
 from coursekit.live.errors import ServerError
 from coursekit.live.log import KNOCK
 
@@ -114,7 +115,7 @@ class Child:
         """Return the path of a program of this Python, or of this machine."""
         if program == "python":
             return sys.executable
-        folders = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+        folders = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath), *PLACES]
         path = shutil.which(program, path=os.pathsep.join(folders))
         if path is None:
             raise ServerError(f"{program} is not on this machine. What brings it: {self.install}")
