@@ -46,7 +46,7 @@ class Child:
         self.folder: Path | None = None
         self.workers = 1  # more than one: the server is up when all of them are
         self.upstream: Any = None  # of a front: a Server, or whatever has an address
-        self.ready = ""  # what its log says when it is up; "": it answers a knock on its port
+        self.ready = ""  # what each worker's log says when it is up; "": it answers a knock
         self.failed = ""  # what its log says when it runs on without an app
         self.ending = False  # True once somebody asked for the end
         self._process: subprocess.Popen[bytes] | None = None
@@ -124,16 +124,16 @@ class Child:
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + UP_WITHIN
         while time.monotonic() < deadline:
-            if not self.running or self._says(self.failed):
+            if not self.running or self._says(self.failed, 1):
                 raise ServerError(f"{self.name} did not start: {self.last_words()}")
-            up = self._says(self.ready) if self.ready else _answers(self.address)
+            up = self._says(self.ready, self.workers) if self.ready else _answers(self.address)
             if up and self._all_workers():
                 return
             time.sleep(0.02)
         raise ServerError(f"{self.name} did not answer in {UP_WITHIN:.0f} s: {self.last_words()}")
 
-    def _says(self, pattern: str) -> bool:
-        return bool(pattern) and re.search(pattern, self.read_log()) is not None
+    def _says(self, pattern: str, times: int) -> bool:
+        return bool(pattern) and len(re.findall(pattern, self.read_log())) >= times
 
     def _all_workers(self) -> bool:
         if self.workers == 1 or self._process is None:
