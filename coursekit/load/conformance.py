@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from coursekit.live import Server, live
 
@@ -32,15 +33,15 @@ class Kind:
     """Name a server with the options it is scored with, and what it needs on the machine."""
 
     kind: str
-    options: dict[str, object] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     behind: Kind | None = None  # a front: the server it stands before
 
 
-FOUR: dict[str, object] = {"threads": 4}  # where a server has threads at all
+FOUR: dict[str, Any] = {"threads": 4}  # where a server has threads at all
 UWSGI = Kind("uwsgi", {**FOUR, "protocol": "uwsgi"}, ("uwsgi",))
 APACHE = ("apache", "mod_wsgi")
-# What `score` takes by name. A process ends when its row does; what it writes stays in its log.
+# What `score` takes by name.
 SERVERS = {
     "toy": Kind("toy", {**FOUR, "process": True}),
     "wsgiref": Kind("wsgiref"),
@@ -164,7 +165,7 @@ def side_by_side(*servers: str | Server, rows: Sequence[Row | Play] = ROWS) -> T
     """Score several servers at the same time."""
     with ExitStack() as stack:
         running = [
-            _start(SERVERS[each], stack) if isinstance(each, str) else each for each in servers
+            start(SERVERS[each], stack) if isinstance(each, str) else each for each in servers
         ]
         names = [each if isinstance(each, str) else each.kind for each in servers]
         with ThreadPoolExecutor(len(running) or 1) as pool:
@@ -172,11 +173,11 @@ def side_by_side(*servers: str | Server, rows: Sequence[Row | Play] = ROWS) -> T
     return Table(tuple(Score(name, verdicts) for name, verdicts in zip(names, found, strict=True)))
 
 
-def _start(server: Kind, stack: ExitStack) -> Server:
+def start(server: Kind, stack: ExitStack) -> Server:
     """Start a server as a child process: what goes wrong in it is a verdict, not an error here."""
     if server.behind is None:
         return stack.enter_context(live(server.kind, APP, errors="log", **server.options))
-    upstream = _start(server.behind, stack)
+    upstream = start(server.behind, stack)
     return stack.enter_context(
         live(server.kind, upstream=upstream, errors="log", **server.options)
     )
