@@ -44,6 +44,7 @@ APACHE = ("apache", "mod_wsgi")
 # What `score` takes by name.
 SERVERS = {
     "toy": Kind("toy", {**FOUR, "process": True}),
+    "toy prefork": Kind("toy", {"threads": 4, "process": True, "workers": 2}),
     "wsgiref": Kind("wsgiref"),
     "gunicorn sync": Kind("gunicorn"),
     "gunicorn": Kind("gunicorn", FOUR),
