@@ -55,7 +55,7 @@ SERVERS = {
     "mod_wsgi daemon": Kind("apache", FOUR, APACHE),
     "mod_wsgi embedded": Kind("apache", {**FOUR, "mode": "embedded"}, APACHE),
     "nginx + gunicorn": Kind("nginx", {}, ("nginx",), Kind("gunicorn", FOUR)),
-    "nginx + uwsgi": Kind("nginx", {"protocol": "uwsgi"}, ("nginx", "uwsgi"), UWSGI),
+    "nginx + uwsgi": Kind("nginx", {"protocol": "uwsgi"}, ("nginx",), UWSGI),
 }
 
 
