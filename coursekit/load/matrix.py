@@ -40,6 +40,7 @@ of the pair are judged as one.
 VARIES: dict[tuple[str, str], set[str]] = {
     ("gunicorn gevent", "raises SystemExit"): {"x closes", "x waits"},
     ("uwsgi", "raises SystemExit"): {"x closes", "x waits"},
+    ("nginx + uwsgi", "raises SystemExit"): {"x 502", "x waits"},
     # These rows look into the app's memory, and each worker process has its own: two requests
     # that reach two workers do not meet, and are not counted together.
     ("toy prefork", "two requests overlap"): {"ok", "x one at a time"},
