@@ -20,3 +20,8 @@ def __getattr__(name: str) -> Any:
     app = getattr(importlib.import_module(module), attribute or "app")
     globals()["app"] = watch(app, EventFile(os.environ["COURSEKIT_EVENTS"]))
     return globals()["app"]
+
+
+if "COURSEKIT_APP" in os.environ:
+    # uWSGI looks into the module's dict, and never asks the function above.
+    __getattr__("app")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,10 +15,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 import servers._child
+from coursekit.doctor import PLACES
 from coursekit.live.errors import ServerError
 from coursekit.live.log import KNOCK
 
@@ -42,6 +45,9 @@ class Child:
         self.env: dict[str, str] = {}
         self.folder: Path | None = None
         self.workers = 1  # more than one: the server is up when all of them are
+        self.upstream: Any = None  # of a front: a Server, or whatever has an address
+        self.ready = ""  # what each worker's log says when it is up; "": it answers a knock
+        self.failed = ""  # what its log says when it runs on without an app
         self.ending = False  # True once somebody asked for the end
         self._process: subprocess.Popen[bytes] | None = None
         self._kept = ""  # the log after the folder is gone
@@ -84,10 +90,11 @@ class Child:
         if fd is None:
             listener.close()
         try:
-            words = self.words(port=self.address[1], fd=fd, folder=str(self.folder))
+            words = self.words(port=self.address[1], fd=fd, folder=str(self.folder), **self._behind)
             command = [self._find(words[0]), *words[1:]]
             shim = [sys.executable, "-I", "-S", servers._child.__file__]
-            with open(self._log_file, "wb") as log:
+            self._log_file.write_bytes(b"")
+            with open(self._log_file, "ab") as log:  # httpd opens it once more: both must append
                 self._process = subprocess.Popen(
                     [*shim, str(fd or "-"), str(self.folder), *command],
                     stdin=subprocess.PIPE,
@@ -100,11 +107,15 @@ class Child:
         finally:
             listener.close()
 
+    @property
+    def _behind(self) -> dict[str, Any]:
+        return {"upstream": self.upstream.address} if self.upstream is not None else {}
+
     def _find(self, program: str) -> str:
         """Return the path of a program of this Python, or of this machine."""
         if program == "python":
             return sys.executable
-        folders = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+        folders = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath), *PLACES]
         path = shutil.which(program, path=os.pathsep.join(folders))
         if path is None:
             raise ServerError(f"{program} is not on this machine. What brings it: {self.install}")
@@ -113,12 +124,16 @@ class Child:
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + UP_WITHIN
         while time.monotonic() < deadline:
-            if not self.running:
+            if not self.running or self._says(self.failed, 1):
                 raise ServerError(f"{self.name} did not start: {self.last_words()}")
-            if _answers(self.address) and self._all_workers():
+            up = self._says(self.ready, self.workers) if self.ready else _answers(self.address)
+            if up and self._all_workers():
                 return
             time.sleep(0.02)
         raise ServerError(f"{self.name} did not answer in {UP_WITHIN:.0f} s: {self.last_words()}")
+
+    def _says(self, pattern: str, times: int) -> bool:
+        return bool(pattern) and len(re.findall(pattern, self.read_log())) >= times
 
     def _all_workers(self) -> bool:
         if self.workers == 1 or self._process is None:
