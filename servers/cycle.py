@@ -1,0 +1,156 @@
+"""One request and its answer: the app's receive and send, and what they wait for.
+
+Rule 1  A wait is an Event that is made only when somebody has to wait.
+Rule 2  What the app does after its client has left is its own affair: receive says
+        http.disconnect, send raises Disconnected, which is an OSError (ASGI HTTP 2.4).
+Rule 3  The answer is framed by Answer, which knows no loop; this only waits.
+Left out: a limit of time for the app itself (Gunicorn kills a whole worker for it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from servers.asgi import Answer, Message, scope_for
+from servers.head import Request, wants_continue
+from servers.service import Disconnected, date_field
+from servers.wsgi import AppError
+
+if TYPE_CHECKING:
+    from servers.protocol import HTTPProtocol
+
+INFINITY = float("inf")
+PIECE = 64 * 1024  # of an answer that is written at once; then the peer must have read
+
+# Python 3.12 can run a task's first step at once; before, the step is taken from the loop's hands.
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+Step = Callable[[Any], None]
+TAKE_STEP: Step = (lambda loop: None) if EAGER else (lambda loop: loop._ready.pop()._run())
+
+
+def start_now(
+    work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
+) -> asyncio.Task[None]:
+    """Return a Task that has run up to its first wait, or to its end.
+
+    Most answers never wait: so they need no turn of the loop of their own.
+    """
+    task = asyncio.Task(work, loop=loop, name="request", **EAGER)
+    TAKE_STEP(loop)
+    return task
+
+
+class Cycle:
+    """Be what one request and its answer need: receive and send, and where they stand."""
+
+    __slots__ = ("answer", "complete", "expects", "gone", "heard_all", "news", "pieces",
+                 "protocol", "request", "shut", "size", "task")  # fmt: skip
+
+    def __init__(self, protocol: HTTPProtocol, request: Request) -> None:
+        self.protocol, self.request = protocol, request
+        self.answer = Answer(request, protocol.write, date_field, protocol.reusable)
+        self.pieces: list[bytes] = []  # of the body that the app has not received yet
+        self.size = 0  # of them together
+        self.complete = False  # the whole request has arrived
+        self.heard_all = False  # and the app has it
+        self.gone = False  # the peer sends no more: it has left, as far as one can know
+        self.shut = False  # nothing can be sent to it any more
+        self.expects = b"expect" in request.fields and wants_continue(request)
+        self.news: asyncio.Event | None = None  # something came that receive or send waits for
+        self.task: asyncio.Task[None] | None = None
+
+    # --- what the protocol tells ---
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        self.pieces.append(data)
+        self.size += len(data)
+
+    def leave(self, shut: bool) -> None:
+        """Let the app know that its client has left; `shut`: or is not served any more."""
+        self.gone = True
+        self.shut = self.shut or shut
+        self.wake()
+
+    def wake(self) -> None:
+        if self.news is not None:
+            self.news.set()
+
+    # --- what the app calls ---
+
+    async def receive(self) -> Message:
+        """Return the next message for the app, as soon as there is one."""
+        while not (self.pieces or self.gone or self.answer.done):
+            if self.complete and not self.heard_all:
+                break
+            if self.expects and not self.answer.sent:
+                self.protocol.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.expects = False
+            await self.hear_news()
+        if self.answer.done or (self.gone and (self.heard_all or not self.complete)):
+            return {"type": "http.disconnect"}
+        body, self.pieces, self.size = b"".join(self.pieces), [], 0
+        self.heard_all = self.complete
+        self.protocol.regulate()
+        return {"type": "http.request", "body": body, "more_body": not self.complete}
+
+    async def send(self, message: Message) -> None:
+        """Send what the app says; raise AppError if it is wrong, Disconnected if it is too late."""
+        if self.shut:
+            raise Disconnected("the client has left")
+        answer = self.answer
+        try:
+            large = len(message.get("body", b"")) > PIECE
+        except (AttributeError, TypeError):
+            large = False  # take() says what is wrong
+        if large:
+            return await self.send_much(message)
+        answer.take(message)
+        if answer.done:
+            self.protocol.answered(self)
+        if self.protocol.full:
+            await self.drained()
+
+    async def send_much(self, message: Message) -> None:
+        """Send a long piece as several, each when the peer has taken the one before."""
+        body = memoryview(message["body"])
+        for at in range(0, len(body), PIECE):
+            last = at + PIECE >= len(body) and not message.get("more_body")
+            await self.send({**message, "body": bytes(body[at : at + PIECE]), "more_body": not last})
+
+    async def drained(self) -> None:
+        """Wait until the peer has read enough; raise Disconnected if it leaves."""
+        while self.protocol.full and not self.shut:
+            await self.hear_news()
+        if self.shut and not self.answer.done:
+            raise Disconnected("the client left while it was answered")
+
+    async def hear_news(self) -> None:
+        if self.news is None:
+            self.news = asyncio.Event()
+        self.news.clear()
+        self.protocol.await_peer(self)
+        await self.news.wait()
+        self.protocol.deadline = INFINITY
+
+    # --- the app's task ---
+
+    async def run(self) -> None:
+        """Call the app, and see that its request gets an answer, or a visible break."""
+        server = self.protocol.server
+        try:
+            await server.app(
+                scope_for(self.request, self.protocol.base, server.state), self.receive, self.send
+            )
+            if not self.answer.done and not self.gone:
+                raise AppError(f"the app returned {self.answer.state}")
+        except KeyboardInterrupt:  # Ctrl-C is not the app's doing
+            raise
+        except BaseException as error:  # sys.exit() in an app, or CancelledError, ends no server
+            self.protocol.app_failed(self, error)
+        else:
+            if not self.answer.done:
+                self.protocol.close()

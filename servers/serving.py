@@ -1,0 +1,120 @@
+"""Serve an ASGI app on one loop: start it, accept, watch the time, stop without losing requests.
+
+Left out: threads that an app left running at the end; Python itself waits for them.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from servers.asgi import ASGIApp
+from servers.http11 import LIMITS, Limits
+from servers.lifespan import Lifespan
+from servers.protocol import HTTPProtocol
+from servers.service import LOG, TIMES, Times
+
+TICK = 0.25  # seconds between two looks at the clock, for all connections together
+LAST = 1.0  # seconds in which a cancelled request may clean up
+
+
+def serve(
+    listener: socket.socket,
+    app: ASGIApp,
+    *,
+    stop: socket.socket | None = None,
+    limits: Limits = LIMITS,
+    times: Times = TIMES,
+    log: logging.Logger = LOG,
+    root_path: str = "",
+    most: int = 0,
+    beat: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve an ASGI app until `stop` is readable; raise StartupFailed if it does not want to start.
+
+    `most` is how many requests may be answered at a time, the others get 503 (0: any number);
+    `beat` is called while all is well.
+    """
+    asyncio.run(Server(app, limits, times, log, root_path, most).run(listener, stop, beat))
+
+
+class Server:
+    """Hold what all connections of one server share."""
+
+    def __init__(
+        self, app: ASGIApp, limits: Limits = LIMITS, times: Times = TIMES,
+        log: logging.Logger = LOG, root_path: str = "", most: int = 0,
+    ) -> None:  # fmt: skip
+        self.app, self.limits, self.times, self.log = app, limits, times, log
+        self.root_path, self.most = root_path, most
+        self.loop: asyncio.AbstractEventLoop
+        self.state: dict[str, Any] = {}
+        self.connections: set[HTTPProtocol] = set()
+        self.tasks: set[asyncio.Task[None]] = set()  # of the apps that wait for something
+        self.stopping = False  # each answer from now on says Connection: close
+        self.ending = False  # the deadline has passed: tasks are cancelled
+
+    async def run(
+        self, listener: socket.socket, stop: socket.socket | None, beat: Callable[[], None]
+    ) -> None:
+        """Start the app, serve, stop, and end the app."""
+        self.loop = asyncio.get_running_loop()
+        lifespan = Lifespan(self.app, self.log)
+        await lifespan.startup()
+        self.state = lifespan.state
+        server = await self.loop.create_server(lambda: HTTPProtocol(self), sock=listener)
+        listener.listen(1024)
+        stopped = asyncio.Event()
+        if stop is not None:
+            self.loop.add_reader(stop, stopped.set)
+        while not stopped.is_set():
+            beat()
+            await wait_a_moment(stopped, TICK)
+            self.sweep()
+        if stop is not None:
+            self.loop.remove_reader(stop)
+        server.close()
+        await self.drain(beat)
+        await lifespan.shutdown(self.times.stop)
+
+    def sweep(self) -> None:
+        """Part with whoever is too late."""
+        now = time.monotonic()
+        for connection in list(self.connections):
+            if now > connection.deadline:
+                connection.expire()
+
+    async def drain(self, beat: Callable[[], None]) -> None:
+        """Answer the requests that are here, end what takes too long, and close everything."""
+        self.stopping = True
+        began = time.monotonic()
+        while self.connections or self.tasks:
+            beat()
+            await asyncio.sleep(TICK / 10)
+            seconds = time.monotonic() - began
+            if seconds > self.times.stop:
+                break
+            if seconds >= self.times.quiet:
+                for connection in list(self.connections):
+                    if connection.idle():
+                        connection.close()
+            self.sweep()
+        self.ending = True
+        if self.tasks:
+            self.log.error("%d requests took too long to stop for: ended", len(self.tasks))
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.wait(self.tasks, timeout=LAST)
+        for connection in list(self.connections):
+            connection.abort()
+        await asyncio.sleep(0)  # they are told that they are lost
+
+
+async def wait_a_moment(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but not longer than that."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        pass
