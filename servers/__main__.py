@@ -1,4 +1,4 @@
-"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR"""
+"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR, or asgi"""
 
 import argparse
 import importlib
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from servers import workers
+from servers.arbiter import Arbiter
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,13 +29,28 @@ def main(argv: list[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopper.close())
     announce(listener)
-    workers.serve_threads(listener, app, threads=options.threads, stop=stop)
+    if options.kind == "asgi":
+        serve_asgi(listener, app, stop=stop)
+    else:
+        workers.serve_threads(listener, app, threads=options.threads, stop=stop)
+
+
+def serve_asgi(listener: socket.socket, app: Callable[..., Any], **settings: Any) -> None:
+    """Serve on a loop; exit 3 if the app says that it cannot start."""
+    from servers import serving  # here, because a WSGI server needs no asyncio
+
+    try:
+        serving.serve(listener, app, **settings)
+    except serving.StartupFailed as error:
+        fail(f"the app's startup failed: {error}", 3)
 
 
 def prefork(options: argparse.Namespace) -> NoReturn:
     """Serve with several processes; each imports the app itself, so a reload brings new code."""
     listener = open_listener(options)
     announce(listener)
+    if options.kind == "asgi":
+        sys.exit(prefork_asgi(options, listener))
     status = workers.serve_prefork(
         listener,
         lambda: load(options.app),
@@ -45,6 +61,17 @@ def prefork(options: argparse.Namespace) -> NoReturn:
         jitter=options.max_requests_jitter,
     )
     sys.exit(status)
+
+
+def prefork_asgi(options: argparse.Namespace, listener: socket.socket) -> int:
+    """Serve with several loops, a process each, that share one listener; return the status."""
+
+    def work(lifeline: socket.socket, beat: Callable[[], None]) -> None:
+        serve_asgi(listener, load(options.app), stop=lifeline, times=workers.PATIENT, beat=beat)
+
+    with listener:
+        return Arbiter(work, workers=options.workers, timeout=options.timeout,
+                       grace=2 * workers.PATIENT.stop, at_stop=listener.close).run()  # fmt: skip
 
 
 def announce(listener: socket.socket) -> None:
@@ -58,20 +85,26 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m servers", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     wsgi = kinds.add_parser("wsgi", help="serve a WSGI application with threads and processes")
-    wsgi.add_argument("app", metavar="MODULE:ATTR", help="importable from the current folder")
-    wsgi.add_argument("--host", default="127.0.0.1")
-    wsgi.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
-    wsgi.add_argument("--fd", type=int, help="use this listening socket instead of host and port")
+    asgi = kinds.add_parser("asgi", help="serve an ASGI application with loops in processes")
+    for kind in (wsgi, asgi):
+        add_common(kind)
     wsgi.add_argument("--threads", type=how_many, default=8, metavar="N", help="a worker")
-    wsgi.add_argument("--workers", type=how_many, default=1, metavar="N", help="processes")
-    several = wsgi.add_argument_group("with several workers")
-    several.add_argument("--timeout", type=seconds, default=30.0, metavar="SECONDS",
-                         help="a worker that is stuck for so long is killed")  # fmt: skip
-    several.add_argument("--max-requests", type=int, default=0, metavar="N",
-                         help="after which a worker is replaced; 0: never")  # fmt: skip
-    several.add_argument("--max-requests-jitter", type=int, default=0, metavar="N",
-                         help="at most so many more, at random")  # fmt: skip
+    wsgi.add_argument("--max-requests", type=int, default=0, metavar="N",
+                      help="after which one of several workers is replaced; 0: never")  # fmt: skip
+    wsgi.add_argument("--max-requests-jitter", type=int, default=0, metavar="N",
+                      help="at most so many more, at random")  # fmt: skip
     return parser.parse_args(argv)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both kinds have."""
+    parser.add_argument("app", metavar="MODULE:ATTR", help="importable from the current folder")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
+    parser.add_argument("--fd", type=int, help="use this listening socket instead of host and port")
+    parser.add_argument("--workers", type=how_many, default=1, metavar="N", help="processes")
+    parser.add_argument("--timeout", type=seconds, default=30.0, metavar="SECONDS",
+                        help="a stuck one of several workers is killed after that")  # fmt: skip
 
 
 def port_number(text: str) -> int:

@@ -188,7 +188,7 @@ class Answer(StartResponse):
                     self.reusable = lambda: False
                 lines.append(line)
         except (ValueError, TypeError, AttributeError) as error:
-            raise AppError(f"headers must be pairs of bytes, in {headers!r:.80}: {error}") from error
+            raise AppError(f"headers are pairs of bytes, not {headers!r:.80}: {error}") from error
         self.lines, self.left, self.dated = lines, left, dated
         # RFC 9112 6.3: these answers never have a body, whatever a header says.
         self.bodiless = self.bodiless or status in (204, 304)

@@ -119,7 +119,8 @@ class Cycle:
         body = memoryview(message["body"])
         for at in range(0, len(body), PIECE):
             last = at + PIECE >= len(body) and not message.get("more_body")
-            await self.send({**message, "body": bytes(body[at : at + PIECE]), "more_body": not last})
+            piece = bytes(body[at : at + PIECE])
+            await self.send({**message, "body": piece, "more_body": not last})
 
     async def drained(self) -> None:
         """Wait until the peer has read enough; raise Disconnected if it leaves."""

@@ -12,9 +12,11 @@ from typing import Any
 
 from servers.asgi import ASGIApp
 from servers.http11 import LIMITS, Limits
-from servers.lifespan import Lifespan
+from servers.lifespan import Lifespan, StartupFailed
 from servers.protocol import HTTPProtocol
 from servers.service import LOG, TIMES, Times
+
+__all__ = ["Server", "StartupFailed", "serve"]
 
 TICK = 0.25  # seconds between two looks at the clock, for all connections together
 LAST = 1.0  # seconds in which a cancelled request may clean up
