@@ -29,6 +29,8 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Address = tuple[str, int | None]
 
+PIECE = 64 * 1024  # of a body that is sent at once; then the peer must have read
+
 # --- the scope -----------------------------------------------------------------------
 
 
@@ -136,37 +138,40 @@ def status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d \r\n" % status
 
 
+def to_bytes(body: object) -> bytes:
+    """Return bytes that came in another wrapping; raise AppError for what is none."""
+    if not isinstance(body, (bytearray, memoryview)):
+        raise AppError(f"a body is made of bytes, not {type(body).__name__}")
+    return bytes(body)
+
+
 class Answer(StartResponse):
     """Take the messages of one answer, in order, and give `send` the bytes for the wire."""
 
-    __slots__ = ("state",)
+    state = NEW
 
-    def __init__(
-        self, request: Request, send: Callable[[bytes], None], date: Callable[[], bytes],
-        reusable: Callable[[], bool] = lambda: True,
-    ) -> None:  # fmt: skip
-        super().__init__(request, send, date, reusable)
-        self.state = NEW
-
-    def take(self, message: Message) -> None:
-        """Take a message; raise AppError if it is wrong here, or wrong in itself."""
+    def take(self, message: Message) -> Message | None:
+        """Take a message, and return what is left of a long one; raise AppError on any fault."""
         state = step(self.state, message)
         if state is STARTED:
             self.take_start(message.get("status"), message.get("headers", ()))
-        else:
-            body = message.get("body", b"")
-            if not isinstance(body, (bytes, bytearray, memoryview)):
-                raise AppError(f"a body is made of bytes, not {type(body).__name__}")
-            self.take_body(bytes(body), last=state is COMPLETE)
-        self.state = state
-
-    def take_body(self, data: bytes, last: bool) -> None:
-        """Send a piece of the body, the head before the first, also if the piece is empty."""
-        if not (data or self.sent or last):
-            self.send(self.start(None))
-        self.write(data, whole=last and not self.sent)
-        if last:
+            self.state = state
+            return None
+        body = message.get("body", b"")
+        if not isinstance(body, bytes):
+            body = to_bytes(body)
+        if len(body) > PIECE:  # the peer should read it before the rest is copied for it
+            self.take({**message, "body": body[:PIECE], "more_body": True})
+            return {**message, "body": memoryview(body)[PIECE:]}
+        if state is COMPLETE:
+            self.write(body, whole=not self.sent)
             self.finish()
+        elif body or self.sent:
+            self.write(body)
+        else:  # the head alone: somebody waits for it
+            self.send(self.start(None))
+        self.state = state
+        return None
 
     def take_start(self, status: Any, headers: Iterable[Iterable[bytes]]) -> None:
         """Take status and headers; send nothing yet."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from servers.protocol import HTTPProtocol
 
 INFINITY = float("inf")
-PIECE = 64 * 1024  # of an answer that is written at once; then the peer must have read
 
 # Python 3.12 can run a task's first step at once; before, the step is taken from the loop's hands.
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
@@ -51,7 +50,9 @@ class Cycle:
 
     def __init__(self, protocol: HTTPProtocol, request: Request) -> None:
         self.protocol, self.request = protocol, request
-        self.answer = Answer(request, protocol.write, date_field, protocol.reusable)
+        self.answer = Answer(
+            request, protocol.write, date_field, protocol.reusable, protocol.hold
+        )
         self.pieces: list[bytes] = []  # of the body that the app has not received yet
         self.size = 0  # of them together
         self.complete = False  # the whole request has arrived
@@ -101,26 +102,13 @@ class Cycle:
         """Send what the app says; raise AppError if it is wrong, Disconnected if it is too late."""
         if self.shut:
             raise Disconnected("the client has left")
-        answer = self.answer
-        try:
-            large = len(message.get("body", b"")) > PIECE
-        except (AttributeError, TypeError):
-            large = False  # take() says what is wrong
-        if large:
-            return await self.send_much(message)
-        answer.take(message)
-        if answer.done:
-            self.protocol.answered(self)
-        if self.protocol.full:
-            await self.drained()
-
-    async def send_much(self, message: Message) -> None:
-        """Send a long piece as several, each when the peer has taken the one before."""
-        body = memoryview(message["body"])
-        for at in range(0, len(body), PIECE):
-            last = at + PIECE >= len(body) and not message.get("more_body")
-            piece = bytes(body[at : at + PIECE])
-            await self.send({**message, "body": piece, "more_body": not last})
+        rest: Message | None = message
+        while rest is not None:
+            rest = self.answer.take(rest)
+            if self.answer.done:
+                self.protocol.answered(self)
+            if self.protocol.full:
+                await self.drained()
 
     async def drained(self) -> None:
         """Wait until the peer has read enough; raise Disconnected if it leaves."""

@@ -15,8 +15,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, cast
 
-from servers.asgi import base_scope
-from servers.cycle import INFINITY, PIECE, Cycle, start_now
+from servers.asgi import PIECE, base_scope
+from servers.cycle import INFINITY, Cycle, start_now
 from servers.head import ProtocolError, Request, wants_keep_alive
 from servers.http11 import END, EOF, Data, Reader
 from servers.service import Disconnected, error_answer
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class HTTPProtocol(asyncio.Protocol):
     """Serve one client."""
 
-    __slots__ = ("advancing", "base", "closed", "cycle", "deadline", "full", "last", "paused",
-                 "reader", "server", "transport", "unsent", "write")  # fmt: skip
+    __slots__ = ("advancing", "base", "closed", "cycle", "deadline", "full", "held", "last",
+                 "paused", "reader", "server", "transport", "unsent")  # fmt: skip
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -37,6 +37,7 @@ class HTTPProtocol(asyncio.Protocol):
         self.cycle: Cycle | None = None  # the request that is being read or answered
         self.advancing = False  # `advance` runs further up: it goes on with the next request
         self.paused = False  # we do not read
+        self.held = b""  # the end of an answer, which leaves with those of other connections
         self.full = False  # the peer does not: the transport holds enough
         self.unsent = 0  # bytes that it held when the deadline passed
         self.last = False  # the last answer is out: drop what comes, until the peer closes
@@ -54,7 +55,6 @@ class HTTPProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.write = self.transport.write
         self.transport.set_write_buffer_limits(PIECE)
         names = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
         client, server = (name[:2] if isinstance(name, tuple) else None for name in names)
@@ -165,6 +165,20 @@ class HTTPProtocol(asyncio.Protocol):
 
     # --- out ---
 
+    def write(self, data: bytes) -> None:
+        """Send, after what is held."""
+        if self.held:
+            data, self.held = self.held + data, b""
+        if data:
+            self.transport.write(data)
+
+    def hold(self, data: bytes) -> None:
+        """Keep the end of an answer until the loop's turn is over, if it is not much."""
+        if self.held or len(data) > PIECE or not self.server.holds(self):
+            self.write(data)
+        else:
+            self.held = data
+
     def reusable(self) -> bool:
         """Tell, when a head leaves, whether the connection can be kept."""
         cycle = self.cycle
@@ -221,6 +235,7 @@ class HTTPProtocol(asyncio.Protocol):
         reset, which can destroy the answer on its way.
         """
         self.last = True
+        self.write(b"")
         known = cycle is not None and cycle.complete and not wants_keep_alive(cycle.request)
         if self.closed or self.reader.eof or known:
             return self.close()  # the peer sends no more
@@ -232,6 +247,7 @@ class HTTPProtocol(asyncio.Protocol):
     def close(self) -> None:
         """Close when all is sent."""
         self.last = self.closed = True
+        self.write(b"")
         if self.cycle is not None:
             self.cycle.leave(shut=True)
         self.give(self.server.times.io)

@@ -19,6 +19,7 @@ from servers.service import LOG, TIMES, Times
 __all__ = ["Server", "StartupFailed", "serve"]
 
 TICK = 0.25  # seconds between two looks at the clock, for all connections together
+QUICK = 0.002  # seconds that an answer may wait for others
 LAST = 1.0  # seconds in which a cancelled request may clean up
 
 
@@ -55,6 +56,8 @@ class Server:
         self.state: dict[str, Any] = {}
         self.connections: set[HTTPProtocol] = set()
         self.tasks: set[asyncio.Task[None]] = set()  # of the apps that wait for something
+        self.held: list[HTTPProtocol] = []  # answered in this turn of the loop
+        self.turn = 0.0  # since when
         self.stopping = False  # each answer from now on says Connection: close
         self.ending = False  # the deadline has passed: tasks are cancelled
 
@@ -80,6 +83,27 @@ class Server:
         server.close()
         await self.drain(beat)
         await lifespan.shutdown(self.times.stop)
+
+    def holds(self, connection: HTTPProtocol) -> bool:
+        """Tell whether an answer may wait for the others of this turn of the loop.
+
+        Their clients are often one process, a proxy: it wakes up once for many, not for each.
+        """
+        now = time.monotonic()
+        if not self.held:
+            self.turn = now
+            self.loop.call_soon(self.release)
+        elif now - self.turn > QUICK:
+            self.release()
+            return False
+        self.held.append(connection)
+        return True
+
+    def release(self) -> None:
+        """Send the answers that are held, one right after the other."""
+        held, self.held = self.held, []
+        for connection in held:
+            connection.write(b"")
 
     def sweep(self) -> None:
         """Part with whoever is too late."""
