@@ -27,6 +27,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Sink = Callable[[bytes], None]
 Address = tuple[str, int | None]
 
 PIECE = 64 * 1024  # of a body that is sent at once; then the peer must have read
@@ -148,7 +149,12 @@ def to_bytes(body: object) -> bytes:
 class Answer(StartResponse):
     """Take the messages of one answer, in order, and give `send` the bytes for the wire."""
 
-    state = NEW
+    __slots__ = ("state",)
+
+    def __init__(self, request: Request, send: Sink, date: Callable[[], bytes],
+                 reusable: Callable[[], bool] = lambda: True, end: Sink | None = None) -> None:  # fmt: skip
+        super().__init__(request, send, date, reusable, end)
+        self.state = NEW
 
     def take(self, message: Message) -> Message | None:
         """Take a message, and return what is left of a long one; raise AppError on any fault."""
@@ -163,15 +169,28 @@ class Answer(StartResponse):
         if len(body) > PIECE:  # the peer should read it before the rest is copied for it
             self.take({**message, "body": body[:PIECE], "more_body": True})
             return {**message, "body": memoryview(body)[PIECE:]}
-        if state is COMPLETE:
-            self.write(body, whole=not self.sent)
+        if state is COMPLETE and self.sent:
+            self.write(body)
             self.finish()
+        elif state is COMPLETE:
+            self.send_whole(body)
         elif body or self.sent:
             self.write(body)
         else:  # the head alone: somebody waits for it
             self.send(self.start(None))
         self.state = state
         return None
+
+    def send_whole(self, body: bytes) -> None:
+        """Send head and body as one, the most frequent answer of all."""
+        head = self.start(len(body))
+        if self.left == len(body) and not self.bodiless:
+            self.left = 0
+            self.done = True
+            return self.end(head + body)
+        self.send(head)
+        self.write(body)
+        self.finish()
 
     def take_start(self, status: Any, headers: Iterable[Iterable[bytes]]) -> None:
         """Take status and headers; send nothing yet."""

@@ -46,7 +46,7 @@ class Cycle:
     """Be what one request and its answer need: receive and send, and where they stand."""
 
     __slots__ = ("answer", "complete", "expects", "gone", "heard_all", "news", "pieces",
-                 "protocol", "request", "shut", "size", "task")  # fmt: skip
+                 "protocol", "request", "shut", "task")  # fmt: skip
 
     def __init__(self, protocol: HTTPProtocol, request: Request) -> None:
         self.protocol, self.request = protocol, request
@@ -54,7 +54,6 @@ class Cycle:
             request, protocol.write, date_field, protocol.reusable, protocol.hold
         )
         self.pieces: list[bytes] = []  # of the body that the app has not received yet
-        self.size = 0  # of them together
         self.complete = False  # the whole request has arrived
         self.heard_all = False  # and the app has it
         self.gone = False  # the peer sends no more: it has left, as far as one can know
@@ -68,7 +67,6 @@ class Cycle:
     def feed(self, data: bytes) -> None:
         """Take a piece of the body."""
         self.pieces.append(data)
-        self.size += len(data)
 
     def leave(self, shut: bool) -> None:
         """Let the app know that its client has left; `shut`: or is not served any more."""
@@ -93,7 +91,7 @@ class Cycle:
             await self.hear_news()
         if self.answer.done or (self.gone and (self.heard_all or not self.complete)):
             return {"type": "http.disconnect"}
-        body, self.pieces, self.size = b"".join(self.pieces), [], 0
+        body, self.pieces = b"".join(self.pieces), []
         self.heard_all = self.complete
         self.protocol.regulate()
         return {"type": "http.request", "body": body, "more_body": not self.complete}

@@ -150,7 +150,7 @@ class HTTPProtocol(asyncio.Protocol):
         """Stop reading when enough waits to be received or answered, else go on."""
         waiting = len(self.reader.buffer) - self.reader.at
         if self.cycle is not None:
-            waiting += self.cycle.size
+            waiting += sum(map(len, self.cycle.pieces))
         much = waiting > PIECE and not self.last
         if much and not self.paused:
             self.transport.pause_reading()
