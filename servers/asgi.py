@@ -151,8 +151,10 @@ class Answer(StartResponse):
 
     __slots__ = ("state",)
 
-    def __init__(self, request: Request, send: Sink, date: Callable[[], bytes],
-                 reusable: Callable[[], bool] = lambda: True, end: Sink | None = None) -> None:  # fmt: skip
+    def __init__(
+        self, request: Request, send: Sink, date: Callable[[], bytes],
+        reusable: Callable[[], bool] = lambda: True, end: Sink | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(request, send, date, reusable, end)
         self.state = NEW
 

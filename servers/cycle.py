@@ -50,9 +50,7 @@ class Cycle:
 
     def __init__(self, protocol: HTTPProtocol, request: Request) -> None:
         self.protocol, self.request = protocol, request
-        self.answer = Answer(
-            request, protocol.write, date_field, protocol.reusable, protocol.hold
-        )
+        self.answer = Answer(request, protocol.write, date_field, protocol.reusable, protocol.hold)
         self.pieces: list[bytes] = []  # of the body that the app has not received yet
         self.complete = False  # the whole request has arrived
         self.heard_all = False  # and the app has it

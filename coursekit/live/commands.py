@@ -89,6 +89,7 @@ def _production(kind: str, app: str | None, options: dict[str, Any]) -> Child:
 
 def _toy(kind: str, app: str | None, options: dict[str, Any]) -> Child:
     settings = {name: value for name, value in options.items() if (name, value) != ("workers", 1)}
+    word = settings.pop("interface", TOYS[kind])
 
     def words(
         *, port: int, fd: int | None, folder: str, upstream: tuple[str, int] | None = None
@@ -99,7 +100,7 @@ def _toy(kind: str, app: str | None, options: dict[str, Any]) -> Child:
             "python",
             "-m",
             "servers",
-            TOYS[kind],
+            word,
             what,
             *servers.production.flags({**where, **settings}),
         ]

@@ -39,7 +39,8 @@ def live(
               "log": it stays in the log
     serve     for the toy in the kernel: the function that serves, instead of
               servers.workers.serve_threads: serve(listener, app, *, stop, log, **options)
-    options   become flags of the real server: timeout=1 is --timeout 1
+    options   become flags of the real server: timeout=1 is --timeout 1. Of the toy it is
+              interface="asgi" that makes it serve an ASGI app
 
     ServerError says why a server did not start. Use it in a `with`, or keep it in a
     variable: running the cell again replaces it.
@@ -55,8 +56,9 @@ def live(
     if kind == "toy" and not process:
         if workers != 1:
             raise ValueError("the toy in the kernel is one process: use process=True for workers")
-        given = options if threads is None else {"threads": threads, **options}
-        server = Server(kind, app, Thread(app, serve, given), errors=errors)
+        given = {**options} if threads is None else {"threads": threads, **options}
+        interface = given.pop("interface", "wsgi")
+        server = Server(kind, app, Thread(app, serve, given, interface), errors=errors)
     else:
         options = {"workers": workers, "threads": threads, **options}
         server = _live_child(kind, app, upstream, watch, errors, options)

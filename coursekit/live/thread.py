@@ -14,6 +14,7 @@ from typing import Any
 GRACE = 5.0  # seconds that requests in flight may take when the server is stopped
 
 Serve = Callable[..., None]
+SERVE = {"wsgi": ("servers.workers", "serve_threads"), "asgi": ("servers.serving", "serve")}
 _numbers = itertools.count(1)
 
 
@@ -22,7 +23,12 @@ class Thread:
 
     name = "the toy"
 
-    def __init__(self, app: Any, serve: Serve | None, options: dict[str, Any]):
+    def __init__(
+        self, app: Any, serve: Serve | None, options: dict[str, Any], interface: str = "wsgi"
+    ):
+        if interface not in SERVE:
+            raise ValueError(f"the toy speaks {' and '.join(SERVE)}, not {interface!r}")
+        self.interface = interface
         self.app = load(app) if isinstance(app, str) else app
         self.serve, self.options = serve, options
         self.address = ("127.0.0.1", 0)
@@ -33,7 +39,8 @@ class Thread:
 
     def start(self) -> None:
         """Bind a port, start the thread, return at once: the port is already open."""
-        serve = self.serve or importlib.import_module("servers.workers").serve_threads
+        module, name = SERVE[self.interface]
+        serve = self.serve or getattr(importlib.import_module(module), name)
         listener = socket.create_server(self._address_again())
         self.address = listener.getsockname()[:2]
         self._stop, stop = socket.socketpair()
@@ -60,9 +67,12 @@ class Thread:
             self._notes.errors.append(error)
             log.error("the server ended: %r", error)
 
-    def call_app(self, environ: Any, start_response: Any) -> Any:
-        """Call whatever `app` is now, so that it can be changed while the server runs."""
-        return self.app(environ, start_response)
+    def call_app(self, *what: Any) -> Any:
+        """Call whatever `app` is now, so that it can be changed while the server runs.
+
+        With environ and start_response, or with scope, receive and send.
+        """
+        return self.app(*what)
 
     @property
     def running(self) -> bool:
