@@ -138,4 +138,4 @@ class Cycle:
             self.protocol.app_failed(self, error)
         else:
             if not self.answer.done:
-                self.protocol.close()
+                self.protocol.part(self)

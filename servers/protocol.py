@@ -197,13 +197,20 @@ class HTTPProtocol(asyncio.Protocol):
 
     def app_failed(self, cycle: Cycle, error: BaseException) -> None:
         """Say so in the log, and answer 500, or break off what was begun."""
-        if isinstance(error, Disconnected) or (cycle.gone and not cycle.answer.done):
-            return self.close()
+        target = cycle.request.target.decode("latin-1")
+        if cycle.gone and not cycle.answer.done:
+            if not isinstance(error, Disconnected):
+                self.server.log.info("the client of %s left, the app raised %r", target, error)
+            return self.part(cycle)
         if not self.server.ending:
-            target = cycle.request.target.decode("latin-1")
             self.server.log.error("the app failed on %s: %s", target, error, exc_info=error)
         if self.cycle is cycle:
             self.cut(cycle)
+
+    def part(self, cycle: Cycle) -> None:
+        """Close after an app that leaves its client without an answer, because it has gone."""
+        if self.cycle is cycle and not self.last:
+            self.close()
 
     def cut(self, cycle: Cycle) -> None:
         """End an answer that failed: a 500 if nothing was sent, else a visible break."""

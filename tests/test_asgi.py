@@ -284,9 +284,8 @@ def test_a_conversation_needs_no_server():
 
     heard, log = asyncio.run(talk())
     assert heard == [start(), body(b"hello you"), None, None]
-    assert [(way, message["type"]) for way, message in log] == [
-        ("receive", "http.request"), ("send", "http.response.start"), ("send", "http.response.body"),
-    ]  # fmt: skip
+    assert [way for way, _ in log] == ["receive", "send", "send"]
+    assert [message for _, message in log[1:]] == heard[:2]
 
 
 def test_a_conversation_knows_the_order():
