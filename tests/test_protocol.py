@@ -7,7 +7,8 @@ import pytest
 
 from apps import bad_asgi, echo_asgi, hello_asgi, stream_asgi
 from servers.asgi import PIECE
-from servers.http11 import Limits
+from servers.cycle import Cycle
+from servers.http11 import Limits, Reader
 from servers.protocol import HTTPProtocol
 from servers.service import Disconnected, Times
 from servers.serving import Server
@@ -595,19 +596,17 @@ async def test_where_the_end_is_the_close_only_a_reset_is_visible():
     assert peer.transport.asked == ["abort"] and peer.transport.options
 
 
-def test_ctrl_c_is_not_the_apps_doing():
+@on_a_loop
+async def test_ctrl_c_is_not_the_apps_doing():
     async def interrupted(scope, receive, send):
         raise KeyboardInterrupt
 
-    async def main():
-        peer = Peer(interrupted)
-        peers.append(peer)
-        await peer.send(GET)
-
-    peers = []
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(main())
-    assert peers[0].transport.wire == b""
+    peer = Peer(interrupted)
+    reader = Reader()
+    reader.feed(GET)
+    with pytest.raises(KeyboardInterrupt):  # by hand: a task would end the loop with it
+        Cycle(peer.protocol, reader.next_event()).run().send(None)
+    assert peer.transport.wire == b""
 
 
 @on_a_loop
