@@ -139,11 +139,12 @@ def status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d \r\n" % status
 
 
-def to_bytes(body: object) -> bytes:
+def flat(body: Any) -> memoryview:
     """Return bytes that came in another wrapping; raise AppError for what is none."""
-    if not isinstance(body, (bytearray, memoryview)):
-        raise AppError(f"a body is made of bytes, not {type(body).__name__}")
-    return bytes(body)
+    try:
+        return memoryview(body).cast("B")
+    except TypeError:
+        raise AppError(f"a body is made of bytes, not {type(body).__name__}") from None
 
 
 class Answer(StartResponse):
@@ -166,11 +167,12 @@ class Answer(StartResponse):
             self.state = state
             return None
         body = message.get("body", b"")
-        if not isinstance(body, bytes):
-            body = to_bytes(body)
+        if type(body) is not bytes:
+            body = flat(body)
         if len(body) > PIECE:  # the peer should read it before the rest is copied for it
-            self.take({**message, "body": body[:PIECE], "more_body": True})
+            self.take({**message, "body": bytes(body[:PIECE]), "more_body": True})
             return {**message, "body": memoryview(body)[PIECE:]}
+        body = bytes(body)
         if state is COMPLETE and self.sent:
             self.write(body)
             self.finish()
