@@ -1,4 +1,6 @@
-"""A Django site in one file, with the same addresses as flask_app: `app` is its WSGI side.
+"""A Django site in one file, with the same addresses as flask_app.
+
+`app` is its WSGI side, `asgi` its ASGI side: the views are the same, and know of neither.
 
 DEBUG is on, so that an error shows Django's debug page. Sessions live in a signed cookie, hence no
 database is needed.
@@ -8,6 +10,7 @@ import hashlib
 from pathlib import Path
 
 from django.conf import settings
+from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import path
@@ -93,3 +96,4 @@ urlpatterns = [
 ]
 
 app = get_wsgi_application()
+asgi = get_asgi_application()

@@ -17,9 +17,13 @@ GROWTH = 8 * MIB
 STREAM = f"/?n={SIZE // 65536}&size=65536"
 
 
-@pytest.fixture
-def server():
-    with live("toy", "apps.stream_wsgi:app", process=True, threads=2, errors="log") as server:
+KINDS = {"wsgi": {"threads": 2}, "asgi": {"interface": "asgi"}}
+
+
+@pytest.fixture(params=KINDS)
+def server(request):
+    app, options = f"apps.stream_{request.param}:app", KINDS[request.param]
+    with live("toy", app, process=True, errors="log", **options) as server:
         yield server
 
 
@@ -80,11 +84,13 @@ def test_large_download_takes_little_memory(server):
     assert memory.most < GROWTH, f"grew by {memory.most / MIB:.1f} MiB"
 
 
-def test_a_thousand_idle_connections():
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thousand_idle_connections(kind):
     if allow_files(1200) < 1200:
         pytest.skip("this system does not allow 1,200 open files (ulimit -n)")
-    with live("toy", process=True, threads=4, errors="log") as server:
-        hello = Workload("hello", "apps.hello_wsgi:app", b"Hello from WSGI\n")
+    app = f"apps.hello_{kind}:app"
+    with live("toy", app, process=True, errors="log", **KINDS[kind]) as server:
+        hello = Workload("hello", app, f"Hello from {kind.upper()}\n".encode())
         seen = idle(server.address, server.workers[0].pid, hello, connections=1000, asks=100)
     assert (seen.kept, seen.answered) == (1000, 1.0)
     assert seen.bytes_each < 4096
