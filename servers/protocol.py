@@ -128,7 +128,8 @@ class HTTPProtocol(asyncio.Protocol):
         while not cycle.complete and (event := reader.next_event()):
             if event is END:
                 cycle.complete = True
-            elif isinstance(event, Data):
+            else:
+                assert isinstance(event, Data)
                 cycle.feed(event.body)
         if cycle.task is None:
             self.begin(cycle)

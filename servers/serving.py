@@ -27,7 +27,7 @@ def serve(
     listener: socket.socket,
     app: ASGIApp,
     *,
-    stop: socket.socket | None = None,
+    stop: socket.socket,
     limits: Limits = LIMITS,
     times: Times = TIMES,
     log: logging.Logger = LOG,
@@ -62,7 +62,7 @@ class Server:
         self.ending = False  # the deadline has passed: tasks are cancelled
 
     async def run(
-        self, listener: socket.socket, stop: socket.socket | None, beat: Callable[[], None]
+        self, listener: socket.socket, stop: socket.socket, beat: Callable[[], None]
     ) -> None:
         """Start the app, serve, stop, and end the app."""
         self.loop = asyncio.get_running_loop()
@@ -72,14 +72,12 @@ class Server:
         server = await self.loop.create_server(lambda: HTTPProtocol(self), sock=listener)
         listener.listen(1024)
         stopped = asyncio.Event()
-        if stop is not None:
-            self.loop.add_reader(stop, stopped.set)
+        self.loop.add_reader(stop, stopped.set)
         while not stopped.is_set():
             beat()
             await wait_a_moment(stopped, TICK)
             self.sweep()
-        if stop is not None:
-            self.loop.remove_reader(stop)
+        self.loop.remove_reader(stop)
         server.close()
         await self.drain(beat)
         await lifespan.shutdown(self.times.stop)
@@ -116,17 +114,20 @@ class Server:
         """Answer the requests that are here, end what takes too long, and close everything."""
         self.stopping = True
         began = time.monotonic()
-        while self.connections or self.tasks:
+        while (seconds := time.monotonic() - began) <= self.times.stop:
             beat()
-            await asyncio.sleep(TICK / 10)
-            seconds = time.monotonic() - began
-            if seconds > self.times.stop:
-                break
+            await asyncio.sleep(TICK / 10)  # first, for who was accepted in this very moment
+            if not (self.connections or self.tasks):
+                return
             if seconds >= self.times.quiet:
                 for connection in list(self.connections):
                     if connection.idle():
                         connection.close()
             self.sweep()
+        await self.end_all()
+
+    async def end_all(self) -> None:
+        """Cancel the requests that are still being answered, and drop all connections."""
         self.ending = True
         if self.tasks:
             self.log.error("%d requests took too long to stop for: ended", len(self.tasks))
