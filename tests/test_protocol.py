@@ -1,6 +1,7 @@
 """One connection on the loop, without sockets: a transport that notes what is asked of it."""
 
 import asyncio
+import inspect
 import logging
 
 import pytest
@@ -63,7 +64,10 @@ class Transport(asyncio.Transport):
 class Peer:
     """Be a client of one protocol instance, on a loop that runs."""
 
+    all = []  # a server outlives its tasks: so must this one
+
     def __init__(self, app, **settings):
+        self.all.append(self)
         self.server = Server(app, log=logging.getLogger("servers.test"), **settings)
         self.server.loop = asyncio.get_running_loop()
         self.transport = Transport()
@@ -105,10 +109,11 @@ def on_a_loop(test):
             assert not seen
 
         asyncio.run(main())
+        Peer.all.clear()
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     run.pytestmark = getattr(test, "pytestmark", [])
-    run.__signature__ = __import__("inspect").signature(test)
+    run.__signature__ = inspect.signature(test)
     return run
 
 
@@ -639,6 +644,7 @@ async def test_one_too_many_is_503():
 @on_a_loop
 async def test_answers_of_one_turn_of_the_loop_are_held(monkeypatch):
     def in_one_turn():
+        monkeypatch.setattr("servers.serving.QUICK", 60.0)
         peer.protocol.data_received(GET)
         other.data_received(GET)
         assert (peer.transport.wire, second.wire) == (b"", b"")
