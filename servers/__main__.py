@@ -1,4 +1,4 @@
-"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR"""
+"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR (or proxy URL)"""
 
 import argparse
 import importlib
@@ -9,24 +9,34 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
-from servers import workers
+from servers import proxy, workers
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse the arguments and serve until SIGTERM or SIGINT; exit 0, 1 (cannot serve) or 2."""
     options = parse(argv)
     logging.basicConfig(format="%(asctime)s [%(process)d] %(levelname)s %(message)s")
-    sys.path.insert(0, os.getcwd())
-    app = load(options.app)
+    serve = server(options)
     listener = open_listener(options)
     stop, stopper = socket.socketpair()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopper.close())
     host, port = listener.getsockname()[:2]
     print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-    workers.serve_threads(listener, app, threads=options.threads, stop=stop)
+    serve(listener, stop=stop)
+
+
+def server(options: argparse.Namespace) -> Callable[..., None]:
+    """Return the function that serves, all but its listener and `stop` given."""
+    if options.kind == "proxy":
+        trusted = frozenset(options.trusted)
+        return partial(proxy.serve_proxy, upstream=options.upstream, trusted=trusted)
+    sys.path.insert(0, os.getcwd())
+    return partial(workers.serve_threads, app=load(options.app), threads=options.threads)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -35,11 +45,24 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     kinds = parser.add_subparsers(dest="kind", required=True)
     wsgi = kinds.add_parser("wsgi", help="serve a WSGI application with a pool of threads")
     wsgi.add_argument("app", metavar="MODULE:ATTR", help="importable from the current folder")
-    wsgi.add_argument("--host", default="127.0.0.1")
-    wsgi.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
-    wsgi.add_argument("--fd", type=int, help="use this listening socket instead of host and port")
     wsgi.add_argument("--threads", type=thread_count, default=8, metavar="N")
+    front = kinds.add_parser("proxy", help="pass requests on to another server")
+    front.add_argument("upstream", type=upstream_url, metavar="URL", help="http://HOST:PORT")
+    front.add_argument("--trusted", action="append", default=[], metavar="ADDRESS",
+                       help="a proxy before this one, whose X-Forwarded-* is believed")  # fmt: skip
+    for kind in (wsgi, front):
+        kind.add_argument("--host", default="127.0.0.1")
+        kind.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
+        kind.add_argument("--fd", type=int, help="use this listening socket, not host and port")
     return parser.parse_args(argv)
+
+
+def upstream_url(text: str) -> tuple[str, int]:
+    """Return host and port of http://HOST:PORT; raise ArgumentTypeError or ValueError."""
+    url = urlsplit(text)
+    if url.scheme != "http" or not url.hostname or url.path.strip("/") or url.query:
+        raise argparse.ArgumentTypeError(f"{text!r} is not http://HOST:PORT")
+    return url.hostname, url.port or 80
 
 
 def port_number(text: str) -> int:
