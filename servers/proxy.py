@@ -84,6 +84,7 @@ class Client:
         wants_continue(request)  # raises what is no 100-continue; that goes to the upstream
         self.exchange = Exchange(self.shared, self.side, self.reader, request, self.peer)
         self.exchange.run()
+        self.drain()
         return self.exchange.keep
 
     def fail(self, status: int, message: str) -> None:
@@ -149,6 +150,7 @@ def serve_proxy(
             shared.poll({listener: select.POLLIN} if room > 0 else {}, 1.0)
             threads |= accept(listener, shared, room)
             shared.upstream.sweep()
+        threads |= accept(listener, shared, CLIENTS)  # who was in the backlog at the stop
     for thread in threads:
         thread.join(max(0.0, shared.deadline + times.linger - time.monotonic()))
     shared.upstream.sweep(0)

@@ -46,7 +46,11 @@ class Exchange:
         self.send_up(self.head)
 
     def run(self) -> None:
-        """Move bytes until the answer is with the client; raise whoever's error ends it."""
+        """Move bytes until the answer has come; raise whoever's error ends it.
+
+        Its end stays in `client.out` until the upstream's connection is free again: a client
+        that has the whole answer may ask the next question at once.
+        """
         self.side.ending = self.client.eof
         try:
             while not self.done():
@@ -61,7 +65,7 @@ class Exchange:
     def done(self) -> bool:
         if self.tunnel:
             return self.client.eof and self.side.eof and not (self.client.out or self.side.out)
-        return self.answered and not self.client.out
+        return self.answered
 
     def reusable(self) -> bool:
         """Tell whether the upstream's connection is as good as new (RFC 9112 9.3)."""
@@ -91,7 +95,8 @@ class Exchange:
         if from_side & select.POLLIN and ready.get(side.sock.fileno(), 0) & ~select.POLLOUT:
             self.from_upstream()
         self.side.flush()
-        client.flush()
+        if not self.answered:
+            client.flush()
         if client.deaf:
             raise Disconnected("the client left")
 
@@ -101,8 +106,7 @@ class Exchange:
         waiting = len(self.reader.rest()) if self.whole and not self.tunnel else len(side.out)
         from_client = select.POLLIN if not client.eof and waiting < BUFFER else 0
         from_client |= select.POLLOUT if client.out else 0
-        reads = not self.answered and not side.eof and len(client.out) < BUFFER
-        from_side = select.POLLIN if reads else 0
+        from_side = select.POLLIN if not side.eof and len(client.out) < BUFFER else 0
         from_side |= select.POLLOUT if side.out else 0
         return from_client, from_side
 
