@@ -12,7 +12,7 @@ ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
 # branch of the toy server reached.
 WHOLE = -n 2 --dist loadfile --cov --cov-report=term
 PY = .venv/bin/python
-LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+LOCK = $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --quiet
 INSTALL = $(PY) -m uv pip install --python $(PY)
 OFFLINE = { echo "Could not install the packages: the reason stands above. If it is the network, connect" \
@@ -32,11 +32,11 @@ help:
 	@echo "make lock                 lock what pyproject.toml names; UPGRADE=--upgrade takes the newest"
 	@echo "make clean                remove the environment and everything that was made"
 
-lab: .venv/course
+lab: .venv/course .venv/apache
 	@$(PY) -m jupyterlab --log-level=WARN --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 		--LabApp.news_url=None $(ROOT_ARGS) $(LAB_ARGS)
 
-test: .venv/tests
+test: .venv/tests .venv/apache
 	@$(PY) -m pytest $(or $(TEST_ARGS),$(WHOLE))
 
 grade: .venv/course
@@ -59,8 +59,9 @@ picture: .venv/tests
 # Versions stay as they are unless UPGRADE=--upgrade: lessons assert the defaults of real servers.
 # The second lock holds the first at the same versions, and adds what only the tests need.
 lock: .venv/tests
-	$(LOCK) $(UPGRADE) --output-file requirements.txt
-	$(LOCK) $(UPGRADE) --group test --constraints requirements.txt --output-file requirements-test.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --group test --constraints requirements.txt --output-file requirements-test.txt
+	$(LOCK) $(UPGRADE) --group apache --output-file requirements-apache.txt
 	$(PY) -m coursekit.authoring.environment
 
 clean:
@@ -76,6 +77,17 @@ clean:
 .venv/tests: requirements-test.txt .venv/course
 	@$(INSTALL) --require-hashes --requirements requirements-test.txt || $(OFFLINE)
 	@touch $@
+
+# mod_wsgi is built by apxs against the httpd that is here. Where that cannot be done, the lessons
+# show what was recorded: it is no error, and is tried again the next time.
+.venv/apache: requirements-apache.txt .venv/course
+	@if ! command -v apxs >/dev/null; then \
+		echo "No Apache with apxs here, so mod_wsgi is left out; .venv/bin/python -m coursekit doctor says how to get it."; \
+	elif echo "Building mod_wsgi ..." && $(INSTALL) --quiet --require-hashes --requirements requirements-apache.txt; then \
+		touch $@; \
+	else \
+		echo "Could not build mod_wsgi (the reason stands above); the course runs without."; \
+	fi
 
 # The first Python that is new enough and can make an environment.  (A name can exist and not work: pyenv's do.)
 # uv, which is far faster than pip, comes from the lock too: the lines from "uv==" to the last of its hashes.

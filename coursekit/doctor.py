@@ -7,11 +7,14 @@ Rule 2  A missing tool takes away what is said beside it, and no more: the cours
 import platform
 import shutil
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-# The places outside PATH where a tool may be: Debian's servers, and applications on macOS.
+# The places outside PATH where a tool may be: this environment, Debian's servers, and
+# applications on macOS.
 PLACES = (
+    sysconfig.get_path("scripts"),
     "/usr/sbin",
     "/usr/local/sbin",
     "/opt/homebrew/bin",
@@ -23,14 +26,17 @@ PLACES = (
 
 @dataclass(frozen=True)
 class Tool:
-    """Name a program, by the commands it may have, what it is for, and its packages."""
+    """Name a program, by the commands it may have, what it is for, and its packages.
+
+    A program without packages is a part of the course's environment, which `make lab` makes.
+    """
 
     name: str
     commands: tuple[str, ...]
     use: str
-    apt: str
-    dnf: str | None
-    brew: str | None
+    apt: str | None = None
+    dnf: str | None = None
+    brew: str | None = None
     linux_only: bool = False
 
     def path(self) -> str | None:
@@ -47,6 +53,8 @@ class Tool:
 
     def remedy(self) -> str:
         """Return the command that brings the program to this machine."""
+        if not self.apt:
+            return "make lab"
         for manager, package in (("brew", self.brew), ("apt-get", self.apt), ("dnf", self.dnf)):
             if package and shutil.which(manager):
                 return f"{'' if manager == 'brew' else 'sudo '}{manager} install {package}"
@@ -59,7 +67,10 @@ TOOLS = {
     tool.name: tool
     for tool in (
         Tool("nginx", ("nginx",), "lessons that put a proxy in front", "nginx", "nginx", "nginx"),
-        Tool("apache", ("apache2", "httpd"), "lessons on mod_wsgi", "apache2", "httpd", "httpd"),
+        Tool("uwsgi", ("uwsgi",), "lessons on uWSGI"),
+        Tool("apache", ("apache2", "httpd"), "lessons on Apache", "apache2", "httpd", "httpd"),
+        Tool("apxs", ("apxs",), "building mod_wsgi", "apache2-dev", "httpd-devel", "httpd"),
+        Tool("mod_wsgi", ("mod_wsgi-express",), "Python inside Apache: needs apache and apxs"),
         Tool(
             "chromium",
             CHROME + CHROME_MAC,

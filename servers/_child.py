@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> None:
         os.close(int(fd))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: child.terminate())
+    # httpd passes a HUP on to its whole process group, and this is a part of it.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     alone = threading.Event()
     threading.Thread(target=end_with_parent, args=(child, alone), daemon=True).start()
     status = child.wait()

@@ -19,6 +19,7 @@ from coursekit.links import repository, rewrite
 
 LOCK = (ROOT / "requirements.txt").read_text("utf-8")
 TEST_LOCK = (ROOT / "requirements-test.txt").read_text("utf-8")
+APACHE_LOCK = (ROOT / "requirements-apache.txt").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PYTHONS = [("3.11", "3.11.7"), ("3.12", "3.12.1"), ("3.13", "3.13.0")]
 
@@ -33,6 +34,8 @@ def test_lock_holds_every_dependency_at_an_allowed_version(short, full, system):
     locked, tested = pins(LOCK, **markers), pins(TEST_LOCK, **markers)
     wanted = [(text, locked) for text in PROJECT["project"]["dependencies"]]
     wanted += [(text, tested) for text in PROJECT["dependency-groups"]["test"]]
+    apache = pins(APACHE_LOCK, **markers)
+    wanted += [(text, apache) for text in PROJECT["dependency-groups"]["apache"]]
     for text, found in wanted:
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate(markers):
@@ -46,7 +49,7 @@ def test_test_lock_is_the_lock_and_more():
         assert pins(LOCK, **markers).items() <= pins(TEST_LOCK, **markers).items()
 
 
-@pytest.mark.parametrize("lock", [LOCK, TEST_LOCK], ids=["course", "tests"])
+@pytest.mark.parametrize("lock", [LOCK, TEST_LOCK, APACHE_LOCK], ids=["course", "tests", "apache"])
 def test_lock_is_pins_and_hashes_alone(lock):
     pin = r"[a-z0-9][\w.-]*==[\w.!+]+(?: ; [^\\\n]+)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n"
     assert re.fullmatch(f"(?:{pin})+", lock)
@@ -80,7 +83,8 @@ def test_binder_builds_from_environment_yml():
     made = steps.index('env update -p ${NB_PYTHON_PREFIX} --file "environment.yml"')
     # The environment is made before the repository is copied: a commit does not build it anew.
     assert made < steps.index("COPY --chown=0:0 src/ ${REPO_DIR}/")
-    assert re.search(r"apt-get install .*\bnginx\b", steps)
+    for package in ("nginx", "apache2", "apache2-dev"):
+        assert re.search(rf"apt-get install .*\b{package}\s", steps)
     assert "RUN ./postBuild" in steps
     assert os.access(ROOT / "postBuild", os.X_OK)
 
@@ -91,7 +95,7 @@ def test_binder_builds_from_environment_yml():
 @pytest.fixture
 def checkout(tmp_path):
     """Return a folder with what `make` reads before anything is installed."""
-    for file in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-test.txt"):
+    for file in ("Makefile", "pyproject.toml", *ROOT.glob("requirements*.txt")):
         shutil.copy(ROOT / file, tmp_path)
     (tmp_path / "bin").mkdir()
     return tmp_path
@@ -165,6 +169,30 @@ def test_make_names_its_targets(checkout):
         assert f"make {target}" in shown
 
 
+def test_mod_wsgi_is_built_where_it_can_be_and_missed_in_one_line_elsewhere(checkout):
+    """The recipe runs with stand-ins: an environment whose uv fails, and an apxs or none."""
+    for made in (".venv/bin/python", ".venv/course", "bin/apxs"):
+        (checkout / made).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / made).touch(mode=0o755)
+    done = make(checkout, ".venv/apache")
+    assert done.returncode == 0 and (checkout / ".venv/apache").exists()  # uv said yes
+    (checkout / ".venv/apache").unlink()
+    (checkout / ".venv/bin/python").write_text("#!/bin/sh\necho the reason >&2\nexit 1\n")
+    done = make(checkout, ".venv/apache")
+    assert done.returncode == 0 and "Could not build mod_wsgi" in done.stdout
+    for tool in ("sh", "touch", "uname", "id"):
+        (checkout / "bin" / tool).symlink_to(shutil.which(tool))
+    (checkout / "bin" / "apxs").unlink()
+    (checkout / "bin" / "make").symlink_to(shutil.which("make"))
+    done = subprocess.run(
+        [checkout / "bin" / "make", ".venv/apache"],
+        cwd=checkout, env={"PATH": f"{checkout}/bin"}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == ""
+    assert "mod_wsgi is left out" in done.stdout and len(done.stdout.splitlines()) == 1
+    assert not (checkout / ".venv/apache").exists()
+
+
 # doctor and links
 
 
@@ -188,6 +216,7 @@ def test_remedy_fits_the_package_manager(monkeypatch):
     found = {"apt-get": "x"}
     monkeypatch.setattr("coursekit.doctor.shutil.which", lambda name, **k: found.get(name))
     assert TOOLS["nginx"].remedy() == "sudo apt-get install nginx"
+    assert TOOLS["uwsgi"].remedy() == TOOLS["mod_wsgi"].remedy() == "make lab"
     found["brew"] = "x"
     assert TOOLS["chromium"].remedy() == "brew install --cask chromium"
     assert TOOLS["bubblewrap"].remedy() == "sudo apt-get install bubblewrap"

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coursekit.live import shown, wire
+    from coursekit.live.commands import kinds
     from coursekit.live.errors import ServerError
     from coursekit.live.server import Server
-    from coursekit.live.start import kinds, live
+    from coursekit.live.start import live
 
 __all__ = ["Server", "ServerError", "kinds", "live", "shown", "wire"]
 
-_HOME = {"Server": "server", "ServerError": "errors", "kinds": "start", "live": "start"}
+_HOME = {"Server": "server", "ServerError": "errors", "kinds": "commands", "live": "start"}
 
 
 def __getattr__(name: str) -> Any:

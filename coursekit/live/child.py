@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -42,6 +44,9 @@ class Child:
         self.env: dict[str, str] = {}
         self.folder: Path | None = None
         self.workers = 1  # more than one: the server is up when all of them are
+        self.upstream: Any = None  # of a front: a Server, or whatever has an address
+        self.ready = ""  # what its log says when it is up; "": it answers a knock on its port
+        self.failed = ""  # what its log says when it runs on without an app
         self.ending = False  # True once somebody asked for the end
         self._process: subprocess.Popen[bytes] | None = None
         self._kept = ""  # the log after the folder is gone
@@ -84,10 +89,11 @@ class Child:
         if fd is None:
             listener.close()
         try:
-            words = self.words(port=self.address[1], fd=fd, folder=str(self.folder))
+            words = self.words(port=self.address[1], fd=fd, folder=str(self.folder), **self._behind)
             command = [self._find(words[0]), *words[1:]]
             shim = [sys.executable, "-I", "-S", servers._child.__file__]
-            with open(self._log_file, "wb") as log:
+            self._log_file.write_bytes(b"")
+            with open(self._log_file, "ab") as log:  # httpd opens it once more: both must append
                 self._process = subprocess.Popen(
                     [*shim, str(fd or "-"), str(self.folder), *command],
                     stdin=subprocess.PIPE,
@@ -99,6 +105,10 @@ class Child:
                 )
         finally:
             listener.close()
+
+    @property
+    def _behind(self) -> dict[str, Any]:
+        return {"upstream": self.upstream.address} if self.upstream is not None else {}
 
     def _find(self, program: str) -> str:
         """Return the path of a program of this Python, or of this machine."""
@@ -113,12 +123,16 @@ class Child:
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + UP_WITHIN
         while time.monotonic() < deadline:
-            if not self.running:
+            if not self.running or self._says(self.failed):
                 raise ServerError(f"{self.name} did not start: {self.last_words()}")
-            if _answers(self.address) and self._all_workers():
+            up = self._says(self.ready) if self.ready else _answers(self.address)
+            if up and self._all_workers():
                 return
             time.sleep(0.02)
         raise ServerError(f"{self.name} did not answer in {UP_WITHIN:.0f} s: {self.last_words()}")
+
+    def _says(self, pattern: str) -> bool:
+        return bool(pattern) and re.search(pattern, self.read_log()) is not None
 
     def _all_workers(self) -> bool:
         if self.workers == 1 or self._process is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 
+# How mod_wsgi's daemon processes call themselves: display-name, cut to the length of "apache2".
+DAEMON = "(wsgi:"
 GONE_WITHIN = 5.0  # seconds for a killed process to end
 
 
@@ -32,7 +35,7 @@ class Processes:
             first, *rest = psutil.Process(shim).children(recursive=True)
         except (psutil.NoSuchProcess, ValueError):
             return []
-        found = [(first, "master" if rest else "server"), *((p, "worker") for p in rest)]
+        found = [(first, "master" if rest else "server"), *((p, role(p)) for p in rest)]
         self._known = {p.pid: self._known.get(p.pid, p) for p, _ in found}
         rows = [self.row(self._known[p.pid], role) for p, role in found]
         return [row for row in rows if row is not None]
@@ -47,6 +50,14 @@ class Processes:
             return Worker(process.pid, role, process.cpu_percent(), round(memory, 1))
         except psutil.NoSuchProcess:
             return None
+
+
+def role(process: psutil.Process) -> str:
+    """Return what a process below the first one is: a worker, if it does not say else."""
+    with suppress(psutil.Error):  # it may have just ended
+        if "".join(process.cmdline()).startswith(DAEMON):
+            return "daemon"
+    return "worker"
 
 
 def wait_until_gone(pid: int) -> None:

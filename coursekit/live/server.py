@@ -39,9 +39,11 @@ class Server:
         events_path: Path | None = None,
     ) -> None:
         self.kind, self.errors, self.events_path = kind, errors, events_path
-        self.app_name = app if isinstance(app, str) else getattr(app, "__name__", "app")
-        self.log = Log(runner.read_log)
         self._runner = runner
+        self.app_name = app if isinstance(app, str) else getattr(app, "__name__", "app")
+        if app is None:  # a front
+            self.app_name = getattr(self.upstream, "kind", "upstream")
+        self.log = Log(runner.read_log)
         self._processes = Processes()
         self._client: httpx.Client | None = None
         self._panel: Panel | None = None
@@ -85,6 +87,23 @@ class Server:
         if not isinstance(self._runner, Thread):
             raise TypeError("the app of a child process cannot be exchanged: start another server")
         self._runner.app = app
+
+    @property
+    def upstream(self) -> Any:
+        """What a front passes requests to, as it was given to `live`; None if it is no front.
+
+        Set it to whatever has an `.address`: the front starts again, on the same port, and
+        passes requests there. So a tap can be put between the two, and taken away.
+        """
+        return self._runner.upstream if isinstance(self._runner, Child) else None
+
+    @upstream.setter
+    def upstream(self, other: Any) -> None:
+        """Pass requests to `other` from now on; TypeError if this is no front."""
+        if not isinstance(self._runner, Child) or self._runner.upstream is None:
+            raise TypeError(f"{self.kind} has no upstream: it calls an app")
+        self._runner.upstream = other
+        self.restart()
 
     # -- ask it
 
@@ -131,7 +150,7 @@ class Server:
 
     @property
     def workers(self) -> list[Worker]:
-        """Its processes: pid, role (master, worker, server, kernel), cpu in percent, MiB."""
+        """Its processes: pid, role (master, worker, daemon, server, kernel), cpu in %, MiB."""
         if not self.running:
             return []
         if isinstance(self._runner, Child):
@@ -251,7 +270,8 @@ class Server:
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
-        return f"<{self.kind} serving {self.app_name}: {state}>"
+        does = "serving" if self.upstream is None else "in front of"
+        return f"<{self.kind} {does} {self.app_name}: {state}>"
 
 
 def _cause(errors: list[BaseException], seen: BaseException | None) -> BaseException | None:
