@@ -10,7 +10,7 @@ SHOWN = (
     "HTTP_HOST HTTP_USER_AGENT HTTP_ACCEPT HTTP_TRANSFER_ENCODING HTTP_EXPECT "
     "HTTP_X_FORWARDED_FOR HTTP_X_FORWARDED_PROTO HTTP_X_FORWARDED_HOST HTTP_X_FORWARDED_PREFIX "
     "wsgi.version wsgi.url_scheme wsgi.multithread wsgi.multiprocess wsgi.run_once "
-    "wsgi.input_terminated"
+    "wsgi.input_terminated mod_wsgi.process_group"
 ).split()
 
 

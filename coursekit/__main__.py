@@ -36,6 +36,8 @@ def _parser() -> _Parser:
     add("doctor", _doctor, "say what is missing on this machine, and the command that brings it")
     links = add("links", _links, "rewrite every link to the repository of the course")
     links.add_argument("--repo", metavar="OWNER/NAME", help="the new ones (default: as now)")
+    matrix = add("conformance", _conformance, "score every server that is here, row by row")
+    matrix.add_argument("--write", action="store_true", help="keep it in docs/conformance.md")
     add("exercises", _exercises, "make the exercises from the solutions")
     for name, run, text in (
         ("refresh", _refresh, "fill quoted code, make exercises, run notebooks, store outputs"),
@@ -56,6 +58,16 @@ def _links(options: argparse.Namespace) -> int:
 
     for path in rewrite(notebooks.ROOT, options.repo):
         print(f"{path}: links rewritten")
+    return 0
+
+
+def _conformance(options: argparse.Namespace) -> int:
+    from coursekit.load import matrix
+
+    found = matrix.text(matrix.measure())
+    if options.write:
+        return int(not matrix.FILE.write_text(found, "utf-8"))
+    print(found)
     return 0
 
 

@@ -19,42 +19,79 @@ from servers import proxy, workers
 def main(argv: list[str] | None = None) -> None:
     """Parse the arguments and serve until SIGTERM or SIGINT; exit 0, 1 (cannot serve) or 2."""
     options = parse(argv)
-    logging.basicConfig(format="%(asctime)s [%(process)d] %(levelname)s %(message)s")
+    log = "%(asctime)s [%(process)d] %(levelname)s %(message)s"
+    logging.basicConfig(format=log, level=logging.INFO)
+    sys.path.insert(0, os.getcwd())
+    if options.kind == "wsgi" and options.workers > 1:
+        prefork(options)
     serve = server(options)
     listener = open_listener(options)
     stop, stopper = socket.socketpair()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopper.close())
-    host, port = listener.getsockname()[:2]
-    print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    announce(listener)
     serve(listener, stop=stop)
 
 
 def server(options: argparse.Namespace) -> Callable[..., None]:
-    """Return the function that serves, all but its listener and `stop` given."""
+    """Return the function that serves in this process, all but its listener and `stop` given."""
     if options.kind == "proxy":
         trusted = frozenset(options.trusted)
         return partial(proxy.serve_proxy, upstream=options.upstream, trusted=trusted)
-    sys.path.insert(0, os.getcwd())
     return partial(workers.serve_threads, app=load(options.app), threads=options.threads)
+
+
+def prefork(options: argparse.Namespace) -> NoReturn:
+    """Serve with several processes; each imports the app itself, so a reload brings new code."""
+    listener = open_listener(options)
+    announce(listener)
+    status = workers.serve_prefork(
+        listener,
+        lambda: load(options.app),
+        workers=options.workers,
+        threads=options.threads,
+        timeout=options.timeout,
+        max_requests=options.max_requests,
+        jitter=options.max_requests_jitter,
+    )
+    sys.exit(status)
+
+
+def announce(listener: socket.socket) -> None:
+    """Print the URL: whoever asked for port 0 has no other way to know it."""
+    host, port = listener.getsockname()[:2]
+    print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the options; exit 2 with a line of usage if they are wrong."""
     parser = argparse.ArgumentParser(prog="python -m servers", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    wsgi = kinds.add_parser("wsgi", help="serve a WSGI application with a pool of threads")
+    wsgi = kinds.add_parser("wsgi", help="serve a WSGI application with threads and processes")
     wsgi.add_argument("app", metavar="MODULE:ATTR", help="importable from the current folder")
-    wsgi.add_argument("--threads", type=thread_count, default=8, metavar="N")
     front = kinds.add_parser("proxy", help="pass requests on to another server")
     front.add_argument("upstream", type=upstream_url, metavar="URL", help="http://HOST:PORT")
-    front.add_argument("--trusted", action="append", default=[], metavar="ADDRESS",
-                       help="a proxy before this one, whose X-Forwarded-* is believed")  # fmt: skip
     for kind in (wsgi, front):
         kind.add_argument("--host", default="127.0.0.1")
         kind.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
         kind.add_argument("--fd", type=int, help="use this listening socket, not host and port")
+    front.add_argument("--trusted", action="append", default=[], metavar="ADDRESS",
+                       help="a proxy before this one, whose X-Forwarded-* is believed")  # fmt: skip
+    add_workers(wsgi)
     return parser.parse_args(argv)
+
+
+def add_workers(wsgi: argparse.ArgumentParser) -> None:
+    """Add the options about threads and processes."""
+    wsgi.add_argument("--threads", type=how_many, default=8, metavar="N", help="a worker")
+    wsgi.add_argument("--workers", type=how_many, default=1, metavar="N", help="processes")
+    several = wsgi.add_argument_group("with several workers")
+    several.add_argument("--timeout", type=seconds, default=30.0, metavar="SECONDS",
+                         help="a worker that is stuck for so long is killed")  # fmt: skip
+    several.add_argument("--max-requests", type=int, default=0, metavar="N",
+                         help="after which a worker is replaced; 0: never")  # fmt: skip
+    several.add_argument("--max-requests-jitter", type=int, default=0, metavar="N",
+                         help="at most so many more, at random")  # fmt: skip
 
 
 def upstream_url(text: str) -> tuple[str, int]:
@@ -73,12 +110,20 @@ def port_number(text: str) -> int:
     return port
 
 
-def thread_count(text: str) -> int:
-    """Return a number of threads; raise ArgumentTypeError or ValueError."""
-    threads = int(text)
-    if not 1 <= threads <= 1000:
-        raise argparse.ArgumentTypeError(f"{threads} is not between 1 and 1000")
-    return threads
+def how_many(text: str) -> int:
+    """Return a number of threads or workers; raise ArgumentTypeError or ValueError."""
+    count = int(text)
+    if not 1 <= count <= 1000:
+        raise argparse.ArgumentTypeError(f"{count} is not between 1 and 1000")
+    return count
+
+
+def seconds(text: str) -> float:
+    """Return a time; raise ArgumentTypeError or ValueError."""
+    time = float(text)
+    if not 0.1 <= time <= 86400:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 86400 seconds")
+    return time
 
 
 def load(spec: str) -> Callable[..., Any]:

@@ -164,7 +164,7 @@ class Connection:
             target = request.target.decode("latin-1")
             service.log.error("the app failed on %s: %s", target, error, exc_info=error)
             return self.cut(response)
-        if service.stopping or not response.keep_alive:
+        if not response.keep_alive:
             return self.leave()
         self.reset()
         self.give(service.times.io if self.unsent else service.times.idle)

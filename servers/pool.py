@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from servers.connection import Connection
@@ -18,6 +19,7 @@ from servers.service import Service
 INFINITY = float("inf")
 QUICK = 0.002  # seconds: an app that takes longer is slow
 WARY = 100  # answers after a slow one that are not trusted to be quick
+STUCK = 3.0  # seconds without a look at the sockets by a leader who is not in the app
 OVERSEE = 0.01  # seconds between two looks of the overseer
 
 
@@ -44,6 +46,7 @@ class Pool:
         self.connections: set[Connection] = set()
         self.waiting: deque[Connection] = deque()  # requests that no thread has taken yet
         self.deadline = INFINITY  # of the graceful stop
+        self.quiet_until = INFINITY  # then idle connections are closed too
         self.swept = time.monotonic()
         listener.setblocking(False)
         self.watch_listener(True)
@@ -88,14 +91,24 @@ class Pool:
                 self.since = INFINITY
                 self.lead.release()
 
-    def oversee(self) -> None:
-        """Be the caller's thread: see that no app holds up the leader, until all have ended."""
+    def oversee(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Be the caller's thread: see that no app holds up the leader, until all have ended.
+
+        Call `beat` again and again while the sockets are watched, or all threads are in the app.
+        """
         while not self.ended() and self.fault is None:
+            if self.alive():
+                beat()
             time.sleep(OVERSEE)
             if time.monotonic() - self.since > QUICK:
                 self.pass_lead(self.term)
         if self.fault is not None:
             raise self.fault
+
+    def alive(self) -> bool:
+        """Tell whether the leader did not get stuck: it looks up once a second."""
+        led = self.lead.locked() and self.since == INFINITY
+        return not led or time.monotonic() - self.swept < STUCK
 
     def ended(self) -> bool:
         if not self.service.stopping:
@@ -166,9 +179,8 @@ class Pool:
 
     def sweep(self, now: float) -> None:
         """Part with whoever is too late; take connections again if that had to stop."""
-        stopping = self.service.stopping
         for connection in list(self.connections):
-            late = now > connection.deadline or (stopping and connection.idle())
+            late = now > connection.deadline or (now > self.quiet_until and connection.idle())
             if late and not connection.busy:
                 connection.expire()
                 self.park(connection)
@@ -180,6 +192,7 @@ class Pool:
         self.accept()
         self.service.stopping = True
         self.deadline = time.monotonic() + self.service.times.stop
+        self.quiet_until = time.monotonic() + self.service.times.quiet
         self.selector.unregister(stop)
         self.watch_listener(False)
         self.listener.close()

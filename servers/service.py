@@ -31,6 +31,7 @@ class Times(NamedTuple):
     io: float = 30.0  # for the next piece of a body, in or out; then it is broken off
     linger: float = 2.0  # for the peer to read a last answer
     stop: float = 30.0  # for the requests in flight when the server stops
+    quiet: float = 0.0  # for an idle connection to ask once more when the server stops
 
 
 TIMES = Times()

@@ -1,21 +1,30 @@
-"""Who accepts, and who calls the app: serving with one thread, and with several.
+"""Who accepts, and who calls the app: one thread, several, or several processes.
 
 Left out: balancing of accepts over processes (the kernel does it, more or less).
 """
 
+import itertools
 import logging
+import random
 import select
 import selectors
 import socket
 import threading
 import time
-from wsgiref.types import WSGIApplication
+from collections.abc import Callable, Iterable
+from wsgiref.types import StartResponse, WSGIApplication
 
+from servers.arbiter import Arbiter
 from servers.connection import RECV, Connection
 from servers.http11 import LIMITS, Limits
+from servers.lifeline import Beat, resign
 from servers.pool import Pool
 from servers.service import LOG, TIMES, Service, Times
-from servers.wsgi import base_environ
+from servers.wsgi import Environ, base_environ
+
+# One worker of several goes often, and no client should notice: whoever keeps a connection busy
+# asks again within two seconds, and is told then that it ends.
+PATIENT = TIMES._replace(quiet=2.0)
 
 
 def listen(host: str = "127.0.0.1", port: int = 0, backlog: int = 1024) -> socket.socket:
@@ -108,17 +117,71 @@ def serve_threads(
     times: Times = TIMES,
     log: logging.Logger = LOG,
     script_name: str = "",
+    processes: bool = False,
+    beat: Beat = lambda: None,
 ) -> None:
-    """Serve with a bounded number of threads, until `stop` is readable; raise what is a bug."""
+    """Serve with a bounded number of threads, until `stop` is readable; raise what is a bug.
+
+    `processes` says that others serve the same app, `beat` is called while all is well.
+    """
+    # long: ten lines of it are settings, each with a safe default
     host, port = listener.getsockname()[:2]
-    base = base_environ(host, port, script_name, threads=threads > 1)
+    base = base_environ(host, port, script_name, threads=threads > 1, processes=processes)
     pool = Pool(listener, Service(app, base, limits, times, log), stop)
+    beat()  # the first says that we serve
     workers = [threading.Thread(target=pool.work, daemon=True) for _ in range(threads)]
     for thread in workers:
         thread.start()
-    pool.oversee()
+    pool.oversee(beat)
     for thread in workers:
         thread.join(max(0.0, pool.deadline - time.monotonic()))
     for connection in list(pool.connections):  # too late for these; a busy one goes with its app
         if not connection.busy:
             pool.park(connection)
+
+
+def serve_prefork(
+    listener: socket.socket,
+    load: Callable[[], WSGIApplication],
+    *,
+    workers: int = 2,
+    threads: int = 8,
+    timeout: float = 30.0,
+    max_requests: int = 0,
+    jitter: int = 0,
+    limits: Limits = LIMITS,
+    times: Times = PATIENT,
+    log: logging.Logger = LOG,
+    script_name: str = "",
+) -> int:
+    """Serve with forked workers, each of which calls `load` for the app; return the exit status.
+
+    Call it in the main thread of a process without others. Signals end it: see Arbiter. A worker
+    leaves after about `max_requests` requests (0: never), at most `jitter` more.
+    """
+    # long: twelve lines of it are settings, each with a safe default
+
+    def work(lifeline: socket.socket, beat: Beat) -> None:
+        app = load()
+        if max_requests:
+            most = max_requests + random.randint(0, jitter)
+            app = counted(app, most, lambda: resign(lifeline))
+        serve_threads(
+            listener, app, threads=threads, stop=lifeline, limits=limits, times=times, log=log,
+            script_name=script_name, processes=workers > 1, beat=beat,
+        )  # fmt: skip
+
+    with listener:
+        return Arbiter(work, workers=workers, timeout=timeout, grace=times.stop, log=log).run()
+
+
+def counted(app: WSGIApplication, most: int, done: Callable[[], None]) -> WSGIApplication:
+    """Return the app with a limit: at request number `most` it calls `done`."""
+    numbers = itertools.count(1)  # its next() is one step, whatever threads there are
+
+    def counting(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if next(numbers) == most:
+            done()
+        return app(environ, start_response)
+
+    return counting

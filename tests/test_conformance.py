@@ -8,8 +8,17 @@ import pytest
 import servers.wsgi
 from apps import bad_wsgi, every_wsgi, odd_wsgi
 from coursekit.live import live
-from coursekit.load import rows
-from coursekit.load.conformance import APP, ROWS, Score, Table, play, score, side_by_side
+from coursekit.load import matrix, rows
+from coursekit.load.conformance import (
+    APP,
+    ROWS,
+    SERVERS,
+    Score,
+    Table,
+    play,
+    score,
+    side_by_side,
+)
 from coursekit.load.rows import Peer, Play, Row, Verdict, get
 
 NAMES = [row.name for row in ROWS]
@@ -60,6 +69,44 @@ def wsgiref_score():
 def test_wsgiref_fails_what_it_is_known_to_fail(wsgiref_score):
     failed = {verdict.row.name: verdict.came for verdict in wsgiref_score.failed}
     assert failed == {name: came for name, came in WSGIREF.items() if came}
+
+
+# -- the whole matrix, and the file that keeps it
+
+FILE = matrix.FILE.read_text("utf-8")
+VERSIONS, KEPT = matrix.kept(FILE)
+COLUMNS = [pytest.param(n, marks=pytest.mark.needs(*matrix.needs(s))) for n, s in SERVERS.items()]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Score every server that is here, once."""
+    return matrix.measure()
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_file_says_what_each_server_does(measured, name):
+    here = matrix.versions([name])[name]
+    if here != VERSIONS[name]:
+        pytest.skip(f"here is {here}, and the file is about {VERSIONS[name]}")
+    assert not matrix.differences(name, matrix.columns(measured)[name], KEPT[name])
+
+
+def test_a_difference_is_said_and_looked_at_twice():
+    now = {row.name: "ok" for row in ROWS}
+    file = now | {"GET": "x 404", "keep-alive": "ok"}
+    (said,) = matrix.differences("toy", now, file)
+    assert said == "toy, GET: 'ok', and the file says 'x 404'"
+    assert not matrix.differences("toy", now | {"GET": "x waits"}, now)  # it was only late
+
+
+def test_the_file_is_read_as_it_is_written(measured):
+    versions, cells = matrix.kept(matrix.text(measured))
+    assert cells == matrix.columns(measured)
+    assert versions == matrix.versions(cells)
+    assert list(VERSIONS) == list(KEPT) == list(SERVERS)
+    assert all(set(column) == set(NAMES) for column in KEPT.values())
+    assert set(matrix.VARIES) <= {(name, row) for name in SERVERS for row in NAMES}
 
 
 def test_table_as_text_and_html(wsgiref_score):

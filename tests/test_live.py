@@ -22,12 +22,17 @@ from jupyter_client.manager import AsyncKernelManager
 import servers.production
 from coursekit.live import Server, ServerError, kinds, live
 from coursekit.live.child import Child
+from coursekit.live.commands import FRONTS
 from coursekit.live.panel import Panel
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-FRONTS = {"proxy", "nginx"}
+NEEDS = {"apache": ["apache", "mod_wsgi"], "uwsgi": ["uwsgi"]}
 HOW = [("toy", {}), ("toy", {"process": True})]
-HOW += [(kind, {}) for kind in kinds() if kind not in FRONTS | {"toy"}]
+HOW += [
+    pytest.param(kind, {}, marks=pytest.mark.needs(*NEEDS.get(kind, ())), id=kind)
+    for kind in kinds()
+    if kind not in (*FRONTS, "toy")
+]
 CHILDREN = HOW[1:]
 
 

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coursekit.live import shown, wire
-    from coursekit.live.commands import kinds
+    from coursekit.live.commands import kinds, missing
     from coursekit.live.errors import ServerError
     from coursekit.live.server import Server
     from coursekit.live.start import live
 
-__all__ = ["Server", "ServerError", "kinds", "live", "shown", "wire"]
+__all__ = ["Server", "ServerError", "kinds", "live", "missing", "shown", "wire"]
 
-_HOME = {"Server": "server", "ServerError": "errors", "kinds": "commands", "live": "start"}
+_HOME = {
+    "Server": "server",
+    "ServerError": "errors",
+    "kinds": "commands",
+    "missing": "commands",
+    "live": "start",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 import servers._child
+from coursekit.doctor import PLACES
 from coursekit.live.errors import ServerError
 from coursekit.live.log import KNOCK
 
@@ -45,7 +46,7 @@ class Child:
         self.folder: Path | None = None
         self.workers = 1  # more than one: the server is up when all of them are
         self.upstream: Any = None  # of a front: a Server, or whatever has an address
-        self.ready = ""  # what its log says when it is up; "": it answers a knock on its port
+        self.ready = ""  # what each worker's log says when it is up; "": it answers a knock
         self.failed = ""  # what its log says when it runs on without an app
         self.ending = False  # True once somebody asked for the end
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,7 +115,7 @@ class Child:
         """Return the path of a program of this Python, or of this machine."""
         if program == "python":
             return sys.executable
-        folders = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+        folders = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath), *PLACES]
         path = shutil.which(program, path=os.pathsep.join(folders))
         if path is None:
             raise ServerError(f"{program} is not on this machine. What brings it: {self.install}")
@@ -123,16 +124,16 @@ class Child:
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + UP_WITHIN
         while time.monotonic() < deadline:
-            if not self.running or self._says(self.failed):
+            if not self.running or self._says(self.failed, 1):
                 raise ServerError(f"{self.name} did not start: {self.last_words()}")
-            up = self._says(self.ready) if self.ready else _answers(self.address)
+            up = self._says(self.ready, self.workers) if self.ready else _answers(self.address)
             if up and self._all_workers():
                 return
             time.sleep(0.02)
         raise ServerError(f"{self.name} did not answer in {UP_WITHIN:.0f} s: {self.last_words()}")
 
-    def _says(self, pattern: str) -> bool:
-        return bool(pattern) and re.search(pattern, self.read_log()) is not None
+    def _says(self, pattern: str, times: int) -> bool:
+        return bool(pattern) and len(re.findall(pattern, self.read_log())) >= times
 
     def _all_workers(self) -> bool:
         if self.workers == 1 or self._process is None:

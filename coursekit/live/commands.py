@@ -12,15 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import servers.production
+from coursekit.doctor import TOOLS
 from coursekit.live.child import Child
+from coursekit.live.errors import ServerError
 
 TOYS = {"toy": "wsgi", "proxy": "proxy"}  # kind -> the word after `python -m servers`
+
+FRONTS = ("proxy", "nginx")  # these call no app
 
 
 def kinds() -> list[str]:
     """Return the kinds of server that `live` can start."""
     found = [module.name for module in pkgutil.iter_modules(servers.production.__path__)]
     return [*TOYS, *sorted(found)]
+
+
+def missing(*tools: str) -> str:
+    """Say in one sentence what this machine lacks of `tools`, and what brings it; "" if nothing.
+
+    The names are those of `python -m coursekit doctor`: "nginx", "apache", "mod_wsgi", "uwsgi".
+    """
+    lacking = next((TOOLS[name] for name in tools if not TOOLS[name].path()), None)
+    if lacking is None:
+        return ""
+    return f"{lacking.name} is not on this machine. What brings it: {lacking.remedy()}"
 
 
 def child_for(kind: str, app: str | None, upstream: Any, options: dict[str, Any]) -> Child:
@@ -36,6 +51,9 @@ def child_for(kind: str, app: str | None, upstream: Any, options: dict[str, Any]
 
 
 def _production(kind: str, app: str | None, options: dict[str, Any]) -> Child:
+    needs = ["apache", "mod_wsgi"] if kind == "apache" and app else [kind]
+    if problem := missing(*TOOLS.keys() & needs):
+        raise ServerError(problem)
     module = importlib.import_module(f"servers.production.{kind}")
 
     def words(*, folder: str, **where: Any) -> list[str]:
@@ -59,8 +77,14 @@ def _toy(kind: str, app: str | None, options: dict[str, Any]) -> Child:
     ) -> list[str]:
         what = app or "http://{}:{}".format(*upstream or ())
         where = {"port": port} if fd is None else {"fd": fd}
-        return ["python", "-m", "servers", TOYS[kind], what, *servers.production.flags(
-            {**where, **settings})]
+        return [
+            "python",
+            "-m",
+            "servers",
+            TOYS[kind],
+            what,
+            *servers.production.flags({**where, **settings}),
+        ]
 
     name = "the toy" if kind == "toy" else "the toy proxy"
-    return Child(name, words, kind == "toy", "nothing: it is in servers/")
+    return Child(name, words, True, "nothing: it is in servers/")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coursekit.live import cells
-from coursekit.live.commands import child_for, kinds
+from coursekit.live.commands import FRONTS, child_for, kinds
 from coursekit.live.server import Errors, Server
 from coursekit.live.thread import Thread
 
@@ -46,6 +46,8 @@ def live(
     """
     if kind not in kinds():
         raise ValueError(f"unknown server {kind!r}; there are: {', '.join(kinds())}")
+    if upstream is None and kind in FRONTS:
+        raise ValueError(f"{kind} calls no app: give it upstream=, a server to pass requests to")
     if upstream is None and app is None:
         app = "apps.hello_wsgi:app"
     cells.stop_previous()

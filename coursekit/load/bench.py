@@ -66,6 +66,8 @@ SERVERS: dict[str, Start] = {  # one process each; threads where the server has 
     BASE: lambda app, n: live("gunicorn", app, threads=n, errors="log"),
     "gunicorn sync": lambda app, n: live("gunicorn", app, errors="log"),
     "waitress": lambda app, n: live("waitress", app, threads=n, errors="log"),
+    "cheroot": lambda app, n: live("cheroot", app, threads=n, errors="log"),
+    "uwsgi": lambda app, n: live("uwsgi", app, threads=n, errors="log"),
     "wsgiref": lambda app, n: live("wsgiref", app, errors="log"),
 }
 

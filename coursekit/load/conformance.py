@@ -16,7 +16,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from coursekit.live import Server, live
 
@@ -25,8 +26,37 @@ from .rows import PATIENCE, SECOND_PATIENCE, Peer, Play, Row, Verdict
 
 APP = "apps.every_wsgi:app"
 ROWS: list[Row | Play] = [*rows_http.ROWS, *rows_wsgi.ROWS]
-# wsgiref has one thread and takes no number; the others may serve several requests at once.
-THREADS: dict[str, int] = {"toy": 4, "gunicorn": 4, "waitress": 4}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Name a server with the options it is scored with, and what it needs on the machine."""
+
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    behind: Kind | None = None  # a front: the server it stands before
+
+
+FOUR: dict[str, Any] = {"threads": 4}  # where a server has threads at all
+UWSGI = Kind("uwsgi", {**FOUR, "protocol": "uwsgi"}, ("uwsgi",))
+APACHE = ("apache", "mod_wsgi")
+# What `score` takes by name.
+SERVERS = {
+    "toy": Kind("toy", {**FOUR, "process": True}),
+    "toy prefork": Kind("toy", {"threads": 4, "process": True, "workers": 2}),
+    "wsgiref": Kind("wsgiref"),
+    "gunicorn sync": Kind("gunicorn"),
+    "gunicorn": Kind("gunicorn", FOUR),
+    "gunicorn gevent": Kind("gunicorn", {"worker_class": "gevent"}),
+    "waitress": Kind("waitress", FOUR),
+    "cheroot": Kind("cheroot", FOUR),
+    "uwsgi": Kind("uwsgi", FOUR, ("uwsgi",)),
+    "mod_wsgi daemon": Kind("apache", FOUR, APACHE),
+    "mod_wsgi embedded": Kind("apache", {**FOUR, "mode": "embedded"}, APACHE),
+    "nginx + gunicorn": Kind("nginx", {}, ("nginx",), Kind("gunicorn", FOUR)),
+    "nginx + uwsgi": Kind("nginx", {"protocol": "uwsgi"}, ("nginx", "uwsgi"), UWSGI),
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +166,7 @@ def side_by_side(*servers: str | Server, rows: Sequence[Row | Play] = ROWS) -> T
     """Score several servers at the same time."""
     with ExitStack() as stack:
         running = [
-            stack.enter_context(_start(each)) if isinstance(each, str) else each for each in servers
+            start(SERVERS[each], stack) if isinstance(each, str) else each for each in servers
         ]
         names = [each if isinstance(each, str) else each.kind for each in servers]
         with ThreadPoolExecutor(len(running) or 1) as pool:
@@ -144,11 +174,14 @@ def side_by_side(*servers: str | Server, rows: Sequence[Row | Play] = ROWS) -> T
     return Table(tuple(Score(name, verdicts) for name, verdicts in zip(names, found, strict=True)))
 
 
-def _start(kind: str) -> Server:
+def start(server: Kind, stack: ExitStack) -> Server:
     """Start a server as a child process: what goes wrong in it is a verdict, not an error here."""
-    if kind == "toy":
-        return live("toy", APP, process=True, threads=THREADS["toy"], errors="log")
-    return live(kind, APP, threads=THREADS.get(kind), errors="log")
+    if server.behind is None:
+        return stack.enter_context(live(server.kind, APP, errors="log", **server.options))
+    upstream = start(server.behind, stack)
+    return stack.enter_context(
+        live(server.kind, upstream=upstream, errors="log", **server.options)
+    )
 
 
 if __name__ == "__main__":

@@ -82,8 +82,9 @@ class Row:
     clause: str
     judge: Judge
     closing: bool = False  # the connection has to end too: wait a moment for it
-    half_close: bool = False
+    half_close: bool = False  # if nothing comes for half of the time, end our direction
     tell: Tell | None = None
+    shown: bool = False  # there is more than one right answer: the matrix says which came
 
     def run(self, peer: Peer) -> Verdict:
         """Play the row against a server."""
@@ -100,8 +101,14 @@ class Row:
     def talk(self, peer: Peer) -> Exchange:
         """Send the pieces, read what comes, and look whether the connection ends."""
         with peer.connect() as connection:
-            connection.send(*self.pieces, half_close=self.half_close)
+            connection.send(*self.pieces)
+            connection.timeout = peer.patience * (0.5 if self.half_close else 1.0)
             exchange = connection.read()
+            if self.half_close and exchange.end == "timed out":
+                # Not earlier: a proxy takes the end of our direction for a client that left.
+                connection.end = "open"
+                connection.send(half_close=True)
+                exchange = connection.read()
             if self.closing and exchange.end == "open":
                 connection.timeout = LINGER
                 exchange = connection.read(len(exchange.answers) + 1)

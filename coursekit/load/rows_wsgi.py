@@ -39,7 +39,7 @@ def bad(
     """Return the row of an app that breaks a rule; `wrong` says what a failure is."""
     return Row(
         title, (get(f"/bad/{name}"),), right, clause, judge,
-        closing=judge is cut_off, tell=telling(judge, wrong),
+        closing=judge in (cut_off, never_more), tell=telling(judge, wrong),
     )  # fmt: skip
 
 

@@ -119,8 +119,7 @@ def files(
     made = {}
     if app is None:
         place = "{}:{}".format(*upstream or ())
-        rest = PROXY.format(
-            protocol=protocol, prefix=prefix, upstream=place, extra=extra, **where)
+        rest = PROXY.format(protocol=protocol, prefix=prefix, upstream=place, extra=extra, **where)
     else:
         module, _, attribute = app.partition(":")
         made["app.wsgi"] = APP.format(module=module, attribute=attribute)
@@ -131,8 +130,14 @@ def files(
         if mode == "embedded":
             children, per_child = workers, threads
     made["httpd.conf"] = CONFIG.format(
-        folder=folder, port=port, modules=modules, children=children, threads=per_child,
-        requests=children * per_child, rest=rest)
+        folder=folder,
+        port=port,
+        modules=modules,
+        children=children,
+        threads=per_child,
+        requests=children * per_child,
+        rest=rest,
+    )
     return made
 
 
@@ -146,12 +151,20 @@ def mod_wsgi() -> str:
 
 def command(*, folder: str = "/tmp/apache") -> list[str]:
     """Return the command line that runs httpd with the configuration in `folder`."""
-    httpd = "apache2" if shutil.which("apache2") else "httpd"
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+    httpd = shutil.which("apache2", path=path) or "httpd"
     words = [httpd, "-D", "FOREGROUND", "-f", f"{folder}/httpd.conf"]
     if os.geteuid() != 0:
         return words
     # httpd refuses to serve as root, and anybody else may not read what is root's: so it
     # becomes nobody, who keeps of root's rights only that to the files.
     right = "+dac_override"
-    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
-            f"--inh-caps={right}", f"--ambient-caps={right}", *words]
+    return [
+        "setpriv",
+        "--reuid=nobody",
+        "--regid=nogroup",
+        "--clear-groups",
+        f"--inh-caps={right}",
+        f"--ambient-caps={right}",
+        *words,
+    ]

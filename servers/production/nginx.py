@@ -88,8 +88,10 @@ def files(
     lines = []
     if how == "uwsgi":
         lines += [f"uwsgi_param {name} {value};" for name, value in UWSGI_PARAMS]
-        lines += [f"uwsgi_param HTTP_{n.upper().replace('-', '_')} \"{v}\";"
-                  for n, v in (headers or {}).items()]
+        lines += [
+            f'uwsgi_param HTTP_{n.upper().replace("-", "_")} "{v}";'
+            for n, v in (headers or {}).items()
+        ]
         lines.append("uwsgi_pass {}:{};".format(*upstream))
     else:
         if http_version:
@@ -104,8 +106,11 @@ def files(
         locations = location("/static/", [f"alias {static}/;"]) + locations
     # As root, its workers would be nobody, who may read nothing of yours.
     user = "user root;\n" if os.geteuid() == 0 else ""
-    return {"nginx.conf": CONFIG.format(
-        user=user, workers=workers, folder=folder, port=port, locations=locations)}
+    return {
+        "nginx.conf": CONFIG.format(
+            user=user, workers=workers, folder=folder, port=port, locations=locations
+        )
+    }
 
 
 def location(prefix: str, lines: list[str]) -> str:

@@ -19,8 +19,9 @@ from servers.production import flags
 
 INSTALL = "pip install pyuwsgi"
 TAKES_FD = False  # it takes --socket fd://N, if N listens already
-# It takes whatever comes for a request, so that no knock goes unseen by the app.
-READY = r"spawned uWSGI worker"
+# It takes whatever comes for a request, so that no knock goes unseen by the app. And a worker that
+# is told to end before it accepts does not hear it.
+READY = r"(?m)^ready$"
 PROTOCOLS = {"http": "--http-socket", "uwsgi": "--socket", "router": "--http"}
 
 
@@ -39,6 +40,7 @@ def command(
     words = ["uwsgi", PROTOCOLS[protocol], f"127.0.0.1:{port}", "--module", app]
     # TERM means "load everything anew" to uWSGI unless it is told what the world means by it.
     words += ["--master", "--workers", str(workers), "--die-on-term", "--need-app"]
+    words += ["--hook-accepting", "print:ready"]
     if threads is not None:
         words += ["--threads", str(threads)]
     return words + flags(options)
