@@ -7,6 +7,7 @@ Both are read when `app` is first asked for, that is in the worker (or in a prel
 
 import importlib
 import os
+import sys
 from typing import Any
 
 from coursekit.flow.events import EventFile
@@ -20,3 +21,7 @@ def __getattr__(name: str) -> Any:
     app = getattr(importlib.import_module(module), attribute or "app")
     globals()["app"] = watch(app, EventFile(os.environ["COURSEKIT_EVENTS"]))
     return globals()["app"]
+
+
+if "uwsgi" in sys.modules:  # it looks into the module's dictionary, and never asks the module
+    app = __getattr__("app")

@@ -64,7 +64,7 @@ def versions(names: Iterable[str] = SERVERS) -> dict[str, str]:
     """Return server -> version as it stands in the file: "nginx 1.22 + gunicorn 27.0.1"."""
     found: dict[str, str] = {}
     for name in names:
-        parts = [_version(part.kind) for part in _parts(SERVERS[name])]
+        parts = [_version(part) for part in _parts(SERVERS[name])]
         found[name] = " + ".join(parts)
     return found
 
@@ -151,10 +151,11 @@ def _parts(server: Kind) -> list[Kind]:
     return [server, *(_parts(server.behind) if server.behind else [])]
 
 
-def _version(kind: str) -> str:
+def _version(server: Kind) -> str:
     """Return name and version; the first two numbers where the system brings the program."""
-    if kind == "toy":
-        return "toy"
+    kind = server.kind
+    if kind in ("toy", "proxy"):
+        return kind
     if kind == "wsgiref":
         return "wsgiref of CPython"
     if kind in ("nginx", "apache"):
@@ -162,5 +163,6 @@ def _version(kind: str) -> str:
         done = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
         found = re.search(r"/(\d+\.\d+)", done.stdout + done.stderr)
         number = found[1] if found else "?"
-        return f"{kind} {number}" + (f" + mod_wsgi {version('mod_wsgi')}" * (kind == "apache"))
+        inside = f" + mod_wsgi {version('mod_wsgi')}" if "mod_wsgi" in server.needs else ""
+        return f"{kind} {number}{inside}"
     return f"{kind} {version(PACKAGES.get(kind, kind))}"
