@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         return int(options.run(options))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"coursekit: {error}", file=sys.stderr)
         return 1
 
@@ -38,6 +38,7 @@ def _parser() -> _Parser:
     links.add_argument("--repo", metavar="OWNER/NAME", help="the new ones (default: as now)")
     matrix = add("conformance", _conformance, "score every server that is here, row by row")
     matrix.add_argument("--write", action="store_true", help="keep it in docs/conformance.md")
+    add("record", _record, "make anew the traces that stand in for systems a machine may lack")
     add("exercises", _exercises, "make the exercises from the solutions")
     for name, run, text in (
         ("refresh", _refresh, "fill quoted code, make exercises, run notebooks, store outputs"),
@@ -68,6 +69,14 @@ def _conformance(options: argparse.Namespace) -> int:
     if options.write:
         return int(not matrix.FILE.write_text(found, "utf-8"))
     print(found)
+    return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    from coursekit.flow.recorded import refresh
+
+    for path in refresh():
+        print(f"{path.name}: recorded")
     return 0
 
 

@@ -1,76 +1,56 @@
-"""Where a program is missing, a cell says so and shows what it once put out."""
+"""Recordings load, say what they are, and still tell what a real run tells."""
 
-import nbformat
+import re
+
 import pytest
 
-from coursekit.authoring import notebooks
-from coursekit.doctor import TOOLS, Tool
-from coursekit.live import here, recorded
+from coursekit.doctor import Tool
+from coursekit.flow import recorded
+from coursekit.flow.picture import Flow
 
-NOWHERE = Tool("nowhere", ("no-such-program",), "this test", "nowhere", "nowhere", "nowhere")
-CODE = 'if here("nowhere"):\n    print("it runs")'
-MIME = "image/svg+xml"
-
-
-@pytest.fixture
-def notebook(tmp_path, monkeypatch):
-    """Put a notebook with one cell in place of the course's; return a way to give it outputs."""
-    monkeypatch.setitem(TOOLS, "nowhere", NOWHERE)
-    path = tmp_path / "one.ipynb"
-    monkeypatch.setattr(notebooks, "notebooks", lambda *folders: [path])
-    monkeypatch.setattr(recorded, "running_code", lambda: CODE + "\n")
-
-    def write(*outputs):
-        cell = nbformat.v4.new_code_cell(CODE, outputs=list(outputs), execution_count=1)
-        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
-
-    return write
+NAMES = [
+    pytest.param(name, marks=pytest.mark.needs(*needs), id=name)
+    for name, (needs, _) in recorded.RUNS.items()
+]
 
 
-def stream(text):
-    return nbformat.v4.new_output("stream", text=text)
+@pytest.mark.parametrize("name", recorded.RUNS)
+def test_a_recording_says_that_it_is_one(name, monkeypatch, capsys):
+    monkeypatch.setattr(Tool, "path", lambda self: None)
+    trace = recorded.run(name)
+    assert "is not on this machine. What brings it: " in capsys.readouterr().out
+    assert trace.origin.startswith("recorded on 20")
+    assert trace.origin in Flow(trace).still["alt"]
+    assert trace.origin in trace.mermaid()
+    assert trace.table().endswith(trace.origin)
+    assert {"call", "done"} <= {note["kind"] for note in trace.notes}
 
 
-def test_what_is_here_is_here(capsys):
-    assert here()
-    assert capsys.readouterr().out == ""
+def told(trace):
+    """Return the table, without the length of uWSGI's block: the ports in it may be longer."""
+    return re.sub(r"\d+ bytes that end no head .*", "a block", trace.table())
 
 
-def test_text_and_pictures_are_shown_and_called_recorded(notebook, capsys, monkeypatch):
-    shown = []
-    monkeypatch.setattr(recorded, "_display", shown.append)
-    notebook(stream("one\ntwo\n"), nbformat.v4.new_output("display_data", {MIME: "<svg/>"}))
-    assert not here("nowhere")
-    said, *rest = capsys.readouterr().out.splitlines()
-    assert said.startswith("nowhere is not on this machine. What brings it: ")
-    assert said.endswith(recorded.RECORDED.strip()) and rest == ["one", "two"]
-    assert shown == [{MIME: "<svg/>"}]
+@pytest.mark.parametrize("name", NAMES)
+def test_a_real_run_tells_the_same(name):
+    real, kept = recorded.run(name), recorded.recorded(name)
+    assert not real.origin
+    assert told(real) == told(kept).removesuffix(f"\n{kept.origin}")
 
 
-def test_a_record_that_was_saved_with_our_words_shows_them_once(notebook, capsys):
-    notebook(stream("one\n"))
-    here("nowhere")
-    saved = capsys.readouterr().out
-    notebook(stream(saved))
-    here("nowhere")
-    assert capsys.readouterr().out == saved
+def test_files_are_what_can_be_run():
+    assert {recorded._file(name) for name in recorded.RUNS} == set(recorded.FOLDER.glob("*.json"))
 
 
-def test_a_cell_that_was_changed_has_no_record(notebook, capsys, monkeypatch):
-    notebook(stream("one\n"))
-    monkeypatch.setattr(recorded, "running_code", lambda: "another()")
-    assert not here("nowhere")
-    assert capsys.readouterr().out.count("\n") == 1
+def test_what_is_kept_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded, "FOLDER", tmp_path / "new")
+    trace = recorded.Trace("x", wires=[recorded.Wire(1, 1, "client", "data", bytes(range(256)))])
+    recorded.keep("A b", trace, "x 1.0")
+    again = recorded.recorded("A b")
+    assert (again.wires, again.notes, again.name) == (trace.wires, trace.notes, "x")
 
 
-def test_outside_a_notebook_nothing_runs():
-    assert recorded.running_code() == ""
-    assert list(recorded.outputs_of("")) == []
-
-
-def test_lesson_7_has_a_record_for_each_program():
-    [lesson] = [path for path in notebooks.notebooks("notebooks") if path.name.startswith("07")]
-    cells = [c for c in notebooks.read(lesson).cells if "here(" in c.source and c.outputs]
-    assert len(cells) >= 8
-    for cell in cells:
-        assert list(recorded.outputs_of(cell.source)) == cell.outputs
+def test_refresh_wants_everything(monkeypatch):
+    monkeypatch.setattr(Tool, "path", lambda self: None)
+    with pytest.raises(RuntimeError, match="not on this machine"):
+        recorded.refresh()

@@ -39,6 +39,7 @@ class Trace:
         self.calls: list[Call] = []
         self.wires: list[Wire] = []
         self.notes: list[dict[str, Any]] = []
+        self.origin = ""  # of a recording: when and with what it was made
         self.load(wires, notes)
         self.address: tuple[str, int] | None = None  # of the tap, while it records
         self._client: httpx.Client | None = None
@@ -144,7 +145,8 @@ class Trace:
             request = f"{each.method} {each.target}".strip() or "bytes that are no request"
             told.append(f"{request}: {heads[-1].label.split(' ')[1] if heads else 'no answer'}")
         more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-        return (", ".join(told[:3]) or "nothing was sent") + more
+        mark = f" ({self.origin})" if self.origin else ""
+        return (", ".join(told[:3]) or "nothing was sent") + more + mark
 
     def _row(self, number: int, step: Step, times: bool) -> list[str]:
         source = self.label(self.lane(step, step.source))
@@ -162,7 +164,7 @@ class Trace:
         """Say what could not be known."""
         lost = sum(call.exchange is None for call in self.calls)
         remarks = [f"{lost} of {len(self.calls)} calls: not known which request they answer"]
-        return remarks if lost else []
+        return (remarks if lost else []) + ([self.origin] if self.origin else [])
 
     def _processes(self) -> list[int]:
         return list(dict.fromkeys(call.pid for call in self.calls))

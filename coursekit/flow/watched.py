@@ -7,7 +7,6 @@ Both are read when `app` is first asked for, that is in the worker (or in a prel
 
 import importlib
 import os
-import sys
 from typing import Any
 
 from coursekit.flow.events import EventFile
@@ -23,5 +22,6 @@ def __getattr__(name: str) -> Any:
     return globals()["app"]
 
 
-if "uwsgi" in sys.modules:  # it looks into the module's dictionary, and never asks the module
-    app = __getattr__("app")
+if "COURSEKIT_APP" in os.environ:
+    # uWSGI looks into the module's dict, and never asks the function above.
+    __getattr__("app")

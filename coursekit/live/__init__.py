@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from coursekit.live import shown, wire
     from coursekit.live.commands import kinds, missing
     from coursekit.live.errors import ServerError
-    from coursekit.live.recorded import here
     from coursekit.live.server import Server
     from coursekit.live.start import live
+    from coursekit.live.stored import here
 
 __all__ = ["Server", "ServerError", "here", "kinds", "live", "missing", "shown", "wire"]
 
 _HOME = {
     "Server": "server",
     "ServerError": "errors",
-    "here": "recorded",
+    "here": "stored",
     "kinds": "commands",
     "missing": "commands",
     "live": "start",

@@ -44,6 +44,7 @@ def live(
     ServerError says why a server did not start. Use it in a `with`, or keep it in a
     variable: running the cell again replaces it.
     """
+    # long: the signature is what lessons call, an argument a line
     if kind not in kinds():
         raise ValueError(f"unknown server {kind!r}; there are: {', '.join(kinds())}")
     if upstream is None and kind in FRONTS:

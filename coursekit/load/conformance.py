@@ -59,7 +59,7 @@ SERVERS = {
     "apache + gunicorn": Kind("apache", {}, ("apache",), GTHREAD),
     "nginx + gunicorn": Kind("nginx", {}, ("nginx",), GTHREAD),
     "nginx 1.1 + gunicorn": Kind("nginx", {"http_version": "1.1"}, ("nginx",), GTHREAD),
-    "nginx + uwsgi": Kind("nginx", {"protocol": "uwsgi"}, ("nginx", "uwsgi"), UWSGI),
+    "nginx + uwsgi": Kind("nginx", {"protocol": "uwsgi"}, ("nginx",), UWSGI),
 }
 
 

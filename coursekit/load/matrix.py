@@ -40,6 +40,7 @@ of the pair are judged as one.
 VARIES: dict[tuple[str, str], set[str]] = {
     ("gunicorn gevent", "raises SystemExit"): {"x closes", "x waits"},
     ("uwsgi", "raises SystemExit"): {"x closes", "x waits"},
+    ("nginx + uwsgi", "raises SystemExit"): {"x 502", "x waits"},
     # These rows look into the app's memory, and each worker process has its own: two requests
     # that reach two workers do not meet, and are not counted together.
     ("toy prefork", "two requests overlap"): {"ok", "x one at a time"},
@@ -64,8 +65,8 @@ def versions(names: Iterable[str] = SERVERS) -> dict[str, str]:
     """Return server -> version as it stands in the file: "nginx 1.22 + gunicorn 27.0.1"."""
     found: dict[str, str] = {}
     for name in names:
-        parts = [_version(part) for part in _parts(SERVERS[name])]
-        found[name] = " + ".join(parts)
+        parts = [part.needs or (part.kind,) for part in _parts(SERVERS[name])]
+        found[name] = " + ".join(version_of(each) for part in parts for each in part)
     return found
 
 
@@ -105,8 +106,8 @@ def differences(name: str, now: dict[str, str], file: dict[str, str]) -> list[st
 
 def text(table: Table) -> str:
     """Return what the file says of a measured table."""
-    cells, version_of = columns(table), versions([score.name for score in table.scores])
-    scores = [[name, version_of[name], _score(cells[name])] for name in cells]
+    cells = columns(table)
+    scores = [[name, kind, _score(cells[name])] for name, kind in versions(cells).items()]
     rows = [
         [verdict.row.name, *(cells[name][verdict.row.name] for name in cells),
          verdict.row.right, verdict.row.clause]
@@ -151,18 +152,13 @@ def _parts(server: Kind) -> list[Kind]:
     return [server, *(_parts(server.behind) if server.behind else [])]
 
 
-def _version(server: Kind) -> str:
+def version_of(kind: str) -> str:
     """Return name and version; the first two numbers where the system brings the program."""
-    kind = server.kind
-    if kind in ("toy", "proxy"):
+    if kind in ("toy", "proxy", "wsgiref"):
         return kind
-    if kind == "wsgiref":
-        return "wsgiref of CPython"
     if kind in ("nginx", "apache"):
         program = TOOLS[kind].path() or kind
         done = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
         found = re.search(r"/(\d+\.\d+)", done.stdout + done.stderr)
-        number = found[1] if found else "?"
-        inside = f" + mod_wsgi {version('mod_wsgi')}" if "mod_wsgi" in server.needs else ""
-        return f"{kind} {number}{inside}"
+        return f"{kind} {found[1] if found else '?'}"
     return f"{kind} {version(PACKAGES.get(kind, kind))}"

@@ -83,7 +83,7 @@ LoadModule proxy_module {modules}/mod_proxy.so
 LoadModule proxy_{protocol}_module {modules}/mod_proxy_{protocol}.so
 ProxyPass {prefix} {protocol}://{upstream}/
 ProxyPassReverse {prefix} {protocol}://{upstream}/
-{extra}"""
+"""
 APP = """\
 import sys
 from {module} import {attribute} as application
@@ -113,32 +113,33 @@ def files(
     prefix    the path below which it passes requests on
     extra     more directives, as they are
     """
+    # long: each option of the configuration is one argument
     modules = next((each for each in MODULES if os.path.isdir(each)), MODULES[0])
-    where = {"folder": folder, "modules": modules, "cwd": os.getcwd(), "threads": threads}
-    children, per_child = 1, 32
-    made = {}
+    children, per_child, made = 1, 32, {}
     if app is None:
         place = "{}:{}".format(*upstream or ())
-        rest = PROXY.format(protocol=protocol, prefix=prefix, upstream=place, extra=extra, **where)
+        rest = PROXY.format(modules=modules, protocol=protocol, prefix=prefix, upstream=place)
     else:
         module, _, attribute = app.partition(":")
         made["app.wsgi"] = APP.format(module=module, attribute=attribute)
-        # processes=1 would set wsgi.multiprocess, for more could be added elsewhere.
-        processes = f"processes={workers} " if workers > 1 else ""
-        how = (DAEMON if mode == "daemon" else EMBEDDED).format(processes=processes, **where)
-        rest = WSGI.format(wsgi=mod_wsgi(), home=sys.prefix, how=how, **where) + extra
+        rest = wsgi(folder, mode, workers, threads)
         if mode == "embedded":
             children, per_child = workers, threads
     made["httpd.conf"] = CONFIG.format(
-        folder=folder,
-        port=port,
-        modules=modules,
-        children=children,
-        threads=per_child,
-        requests=children * per_child,
-        rest=rest,
-    )
+        folder=folder, port=port, modules=modules, children=children, threads=per_child,
+        requests=children * per_child, rest=rest + extra,
+    )  # fmt: skip
     return made
+
+
+def wsgi(folder: str, mode: str, workers: int, threads: int) -> str:
+    """Return the part of httpd.conf that is about mod_wsgi."""
+    # processes=1 would set wsgi.multiprocess, for more could be added elsewhere.
+    processes = f"processes={workers} " if workers > 1 else ""
+    how = (DAEMON if mode == "daemon" else EMBEDDED).format(
+        folder=folder, cwd=os.getcwd(), threads=threads, processes=processes
+    )
+    return WSGI.format(folder=folder, wsgi=mod_wsgi(), home=sys.prefix, how=how)
 
 
 def mod_wsgi() -> str:

@@ -84,33 +84,36 @@ def files(
     headers       what the upstream is told beside the client's headers, {"Host": "$host"}
     extra         more directives for the location, as they are
     """
-    how = "uwsgi" if protocol == "uwsgi" else "proxy"
-    lines = []
-    if how == "uwsgi":
-        lines += [f"uwsgi_param {name} {value};" for name, value in UWSGI_PARAMS]
-        lines += [
-            f'uwsgi_param HTTP_{n.upper().replace("-", "_")} "{v}";'
-            for n, v in (headers or {}).items()
-        ]
-        lines.append("uwsgi_pass {}:{};".format(*upstream))
-    else:
-        if http_version:
-            lines.append(f"proxy_http_version {http_version};")
-        lines += [f'proxy_set_header {name} "{value}";' for name, value in (headers or {}).items()]
-        lines.append("proxy_pass http://{}:{};".format(*upstream))
+    # long: each option of the configuration is one argument
+    how, lines = "proxy", http_lines(upstream, http_version, headers or {})
+    if protocol == "uwsgi":
+        how, lines = "uwsgi", uwsgi_lines(upstream, headers or {})
     if not buffering:
         lines.append(f"{how}_buffering off;")
-    lines += extra.splitlines()
-    locations = location(prefix, lines)
+    locations = location(prefix, [*lines, *extra.splitlines()])
     if static is not None:
         locations = location("/static/", [f"alias {static}/;"]) + locations
     # As root, its workers would be nobody, who may read nothing of yours.
     user = "user root;\n" if os.geteuid() == 0 else ""
-    return {
-        "nginx.conf": CONFIG.format(
-            user=user, workers=workers, folder=folder, port=port, locations=locations
-        )
-    }
+    text = CONFIG.format(user=user, workers=workers, folder=folder, port=port, locations=locations)
+    return {"nginx.conf": text}
+
+
+def http_lines(
+    upstream: tuple[str, int], version: str | None, headers: dict[str, str]
+) -> list[str]:
+    """Return the directives that pass a request on in HTTP."""
+    lines = [f"proxy_http_version {version};"] if version else []
+    lines += [f'proxy_set_header {name} "{value}";' for name, value in headers.items()]
+    return [*lines, "proxy_pass http://{}:{};".format(*upstream)]
+
+
+def uwsgi_lines(upstream: tuple[str, int], headers: dict[str, str]) -> list[str]:
+    """Return the directives that pass a request on as names and values, as environ has them."""
+    lines = [f"uwsgi_param {name} {value};" for name, value in UWSGI_PARAMS]
+    for name, value in headers.items():
+        lines.append(f'uwsgi_param HTTP_{name.upper().replace("-", "_")} "{value}";')
+    return [*lines, "uwsgi_pass {}:{};".format(*upstream)]
 
 
 def location(prefix: str, lines: list[str]) -> str:
