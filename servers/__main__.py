@@ -121,8 +121,8 @@ def how_many(text: str) -> int:
 def seconds(text: str) -> float:
     """Return a time; raise ArgumentTypeError or ValueError."""
     time = float(text)
-    if not 0.1 <= time <= 86400:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 86400 seconds")
+    if not 1 <= time <= 86400:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 86400 seconds")
     return time
 
 

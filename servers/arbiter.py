@@ -1,8 +1,5 @@
 """Prefork: a master that starts workers, watches that they live, and replaces them.
 
-    arbiter = Arbiter(work, workers=4)
-    arbiter.run()       # until SIGTERM: each worker is a fork that runs work(lifeline, beat)
-
 Rule 1  The master answers no request and imports no app: it has little to fail at.
 Rule 2  A signal's handler does nothing. Its number comes through a pipe, and `run` acts on it.
 Rule 3  A lifeline joins the master to each worker. The worker's heartbeat goes up; its end, for
@@ -57,15 +54,16 @@ class Arbiter:
     `lifeline` is readable and its requests are answered. A worker that is not heard of for
     `timeout` seconds is killed, and so is one that takes longer than `grace` seconds to leave.
 
-    TERM ends the workers gracefully, INT and QUIT at once; HUP replaces them all, and loses no
-    request; TTIN and TTOU make them one more, one less. USR1 and USR2 do nothing.
+    TERM ends the workers gracefully, INT and QUIT at once; `at_stop` is called when that begins.
+    HUP replaces them all, and loses no request; TTIN and TTOU make them one more, one less. USR1
+    and USR2 do nothing.
     """
 
     def __init__(
         self, work: Work, *, workers: int = 2, timeout: float = 30.0, grace: float = 30.0,
-        log: logging.Logger = LOG,
+        log: logging.Logger = LOG, at_stop: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        self.work, self.count, self.log = work, workers, log
+        self.work, self.count, self.log, self.at_stop = work, workers, log, at_stop
         self.timeout, self.grace = timeout, grace
         self.workers: list[Worker] = []  # the oldest first
         self.generation = 0
@@ -222,12 +220,14 @@ class Arbiter:
     def stop(self) -> None:
         """End gracefully: requests in flight are answered, within `grace` seconds."""
         self.stopping = True
+        self.at_stop()
         for worker in self.workers:
             worker.leave(self.grace)
 
     def stop_at_once(self) -> None:
         """End now: requests in flight are lost."""
         self.stopping = True
+        self.at_stop()
         for worker in self.workers:
             worker.kill()
 

@@ -4,12 +4,10 @@ Rule 1  The socket never blocks: where a wait is needed, `wait` stands there, wi
 Rule 2  A slow client costs no thread: a body waits in a Spool until it is whole, an answer
         until it is taken. The app's thread fills and empties spools, and moves on.
 Rule 3  A connection is closed so that the peer reads the answer first (RFC 9112 9.6).
-Left out: TLS (a proxy ends it); an app that reads while its client still sends (Gunicorn);
-sending what a slow client left while its app makes the next piece (Waitress).
+Left out: TLS (a proxy ends it); an app that reads while its client still sends (Gunicorn).
 """
 
 import io
-import select
 import socket
 import struct
 import time
@@ -19,31 +17,28 @@ from functools import partial
 from servers import wsgi
 from servers.head import ProtocolError, Request, wants_continue, wants_keep_alive
 from servers.http11 import END, Data, Reader
-from servers.service import Disconnected, Service, date_field, error_answer, wait
+from servers.sender import Sender
+from servers.service import Disconnected, Service, date_field, error_answer
 from servers.spool import Spool
 
-RECV = 64 * 1024
+RECV = 16 * 1024
 BODY = 64 * 1024  # of a body that much stays in memory, the rest goes to disk
-UNSENT = 256 * 1024  # of an answer that the peer does not take yet, likewise
-ON_DISK = 256 * 1024 * 1024  # so much of it, and the app has to wait too
-PATIENCE = 0.1  # seconds for a reader to move before it counts as slow
 
 
-class Connection:
-    """Serve one client. The socket never blocks: where a wait is needed, `wait` stands there."""
+class Connection(Sender):
+    """Serve one client; its way out is the Sender."""
 
     __slots__ = ("body", "busy", "closed", "complete", "deadline", "last", "peer", "reader",
-                 "request", "service", "slow", "sock", "unsent", "watched")  # fmt: skip
+                 "request", "watched")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], service: Service) -> None:
         sock.setblocking(False)
         with suppress(OSError):  # macOS refuses on a connection that was reset meanwhile
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock, self.peer, self.service = sock, peer, service
+        super().__init__(sock, service)
+        self.peer = peer
         self.reader = Reader(service.limits)
         self.give(service.times.head)
-        self.unsent: Spool | None = None  # what the peer has not taken yet
-        self.slow = False  # it does not read: do not wait for it
         self.busy = False  # a thread serves it
         self.last = False  # the last answer is out: read and drop until the peer closes
         self.watched = 0  # the event that the pool's selector waits for
@@ -64,7 +59,7 @@ class Connection:
         self.deadline = time.monotonic() + seconds
 
     def idle(self) -> bool:
-        return self.request is None and not self.reader.rest() and not self.unsent
+        return self.request is None and self.reader.empty() and not self.unsent
 
     # --- in ---
 
@@ -79,69 +74,22 @@ class Connection:
 
     def advance(self) -> bool:
         """Read events until the request is whole; False if more bytes are needed."""
-        while not self.complete:
-            event = self.reader.next_event()
+        while (event := self.reader.next_event()) is not END:
             if event is None:
                 return False
             if isinstance(event, Request):
                 self.request = event
-                if wants_continue(event) and not self.reader.rest():
+                if wants_continue(event) and self.reader.empty():
                     self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             elif isinstance(event, Data):
                 if self.body is None:
                     self.body = Spool(BODY)
                 self.body.put(event.body)
                 self.give(self.service.times.io)
-            elif event is END:
-                self.complete = True
             else:
                 raise Disconnected("the peer closed an idle connection")
+        self.complete = True
         return True
-
-    # --- out ---
-
-    def send(self, data: bytes) -> None:
-        """Send; what the peer does not take waits in `unsent`. Raise Disconnected."""
-        if not self.unsent:
-            sent = self.send_some(data)
-            if sent == len(data):
-                return
-            rest = memoryview(data)[sent:]
-            while len(rest) > UNSENT and self.moves():
-                rest = rest[self.send_some(rest) :]
-            if self.unsent is None:
-                self.unsent = Spool(UNSENT)
-            self.unsent.put(rest)
-        else:
-            self.unsent.put(data)
-            while len(self.unsent) > UNSENT and self.moves():
-                self.flush()
-
-    def moves(self) -> bool:
-        """Wait for a reader a little; False if it is slow, and a file has to wait for it."""
-        self.slow = not wait(self.sock, select.POLLOUT, 0 if self.slow else PATIENCE)
-        if self.slow and self.unsent and len(self.unsent) > ON_DISK:
-            if not wait(self.sock, select.POLLOUT, self.service.times.io):
-                raise Disconnected("the peer does not read")
-            self.slow = False
-        return not self.slow
-
-    def flush(self) -> None:
-        """Send of `unsent` what the peer takes now."""
-        while self.unsent:
-            piece = self.unsent.peek(RECV)
-            sent = self.send_some(piece)
-            self.unsent.drop(sent)
-            if sent < len(piece):
-                return
-
-    def send_some(self, data: bytes | memoryview) -> int:
-        try:
-            return self.sock.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise Disconnected(str(error)) from error
 
     # --- one request ---
 
@@ -149,7 +97,7 @@ class Connection:
         """Call the app for the request that is there, and decide how the connection goes on."""
         request, service = self.request, self.service
         assert request is not None
-        response = wsgi.StartResponse(request, self.send, date_field, lambda: not service.stopping)
+        response = wsgi.StartResponse(request, self.send, date_field, service.goes_on, self.hold)
         body: io.BufferedIOBase = io.BytesIO()
         if self.body is not None:
             body = io.BufferedReader(wsgi.BodyInput(partial(self.body.take, RECV)))
@@ -165,14 +113,16 @@ class Connection:
             service.log.error("the app failed on %s: %s", target, error, exc_info=error)
             return self.cut(response)
         if not response.keep_alive:
+            self.push()
             return self.leave()
         self.reset()
-        self.give(service.times.io if self.unsent else service.times.idle)
+        self.give(service.times.idle)
 
     def cut(self, response: wsgi.StartResponse) -> None:
         """End an answer that failed: a 500 if nothing was sent, else a visible break."""
         if not response.sent:
             return self.refuse(500, "the application failed; the server's log says how")
+        self.push()
         if response.done:
             return self.leave()
         if not response.chunked and response.left is None and not response.bodiless:
@@ -211,9 +161,7 @@ class Connection:
         """Be done; the driver closes the socket."""
         self.closed = True
         self.reset()
-        if self.unsent is not None:
-            self.unsent.close()
-            self.unsent = None
+        self.drop()
 
     # --- what a driver calls: the socket is ready, or the time is up ---
 
@@ -227,10 +175,12 @@ class Connection:
                 self.close()
             if self.last or data is None:
                 return False
-            if self.idle():
-                self.give(self.service.times.head)
+            fresh = self.request is None and self.reader.empty()
             self.reader.feed(data)
-            return self.advance()
+            if self.advance():
+                return True
+            if fresh and self.body is None:  # its time runs from the first byte on
+                self.give(self.service.times.head)
         except Exception as error:
             self.fail(error)
         return False
@@ -245,17 +195,31 @@ class Connection:
 
     def turn_to_next(self) -> bool:
         """Read the request behind the answered one; True if it is here, and its turn."""
-        if self.closed or self.last or self.unsent or not self.reader.rest():
+        if self.reader.empty() or self.closed or self.last or self.unsent:
             return False
         self.give(self.service.times.head)
         return self.advance()
 
     def serve(self) -> None:
         """Answer the request that is there, and those pipelined behind it, in order."""
+        self.respond()
+        self.release()
+
+    def respond(self) -> None:
+        """Let the app answer; what ends the last answer is held."""
         try:
             self.answer()
             while self.turn_to_next():
                 self.answer()
+        except Exception as error:
+            self.fail(error)
+
+    def release(self) -> None:
+        """Send what is held; the peer has its time to take what does not leave at once."""
+        try:
+            self.push()
+            if self.unsent:
+                self.give(self.service.times.io)
         except Exception as error:
             self.fail(error)
 

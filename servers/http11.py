@@ -11,6 +11,7 @@ Left out: trailers are checked and dropped (h11 hands them on).
 """
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -45,7 +46,8 @@ END, EOF = Mark.END, Mark.EOF
 Event = Request | Data | Mark
 
 
-class Limits(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Limits:
     """Bound what a peer may send; sizes in bytes. Precedent: nginx 32 KiB, Apache 100 fields."""
 
     target: int = 8 * 1024
@@ -116,10 +118,14 @@ class Reader:
             raise
 
     def at_eof(self) -> Event:
-        if self.state != CLOSED and (self.state != HEADING or self.at < len(self.buffer)):
+        if self.state != CLOSED and (self.state != HEADING or not self.empty()):
             raise ProtocolError(f"the peer left in the middle of a request ({self.state})")
         self.state = NEXT[self.state, "eof"]
         return EOF
+
+    def empty(self) -> bool:
+        """Tell whether every byte that was fed has been used."""
+        return self.at == len(self.buffer)
 
     def rest(self) -> bytes:
         """Return the bytes that no event has used yet; they stay."""
@@ -129,11 +135,9 @@ class Reader:
         buffer, at, limits = self.buffer, self.at, self.limits
         # RFC 9112 2.2: an empty line before the request line is skipped, for old clients.
         while buffer.startswith(b"\r\n", at):
-            at += 2
-        self.at = at
-        end = buffer.find(b"\r\n\r\n", at) + 4
-        line = buffer.find(b"\r\n", at) - at
-        if end < 4 or end - at > limits.head or line > limits.target + 100:
+            at = self.at = at + 2
+        line, end = buffer.find(b"\r\n", at), buffer.find(b"\r\n\r\n", at) + 4
+        if end < 4 or end - at > limits.head or line - at > limits.target + 100:
             return self.check_start(buffer[at:])
         request = parse_head(buffer[at:end], limits.fields)
         self.at = end

@@ -7,10 +7,11 @@ import logging
 import select
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 from servers.http11 import LIMITS, Limits, encode_head
@@ -23,7 +24,8 @@ class Disconnected(ConnectionError):
     """Say that the peer has left, or does not read: nobody is there to be answered."""
 
 
-class Times(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Times:
     """Bound every wait, in seconds. Precedents: nginx 60 and 75, Gunicorn 30 for the stop."""
 
     head: float = 10.0  # from a head's first byte to its last; then 408
@@ -47,18 +49,25 @@ class Service:
     times: Times = TIMES
     log: logging.Logger = LOG
     stopping: bool = False  # each answer from now on says Connection: close
+    # Called with a connection that has bytes for a slow peer, when it is the app's turn to go on.
+    spooled: Callable[[Any], None] = lambda connection: None
+
+    def goes_on(self) -> bool:
+        """Tell whether a connection can be kept for another request."""
+        return not self.stopping
 
 
 def date_field() -> bytes:
     """Return the Date field line of this second (RFC 9110 6.6.1)."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
-    return _date[1]
+    global _date, _second
+    now = time.time()
+    if not _second <= now < _second + 1:
+        _second = int(now)
+        _date = f"Date: {formatdate(_second, usegmt=True)}\r\n".encode()
+    return _date
 
 
-_date = 0, b""
+_date, _second = b"", 0
 
 
 def error_answer(status: int, message: str) -> tuple[bytes, bytes]:

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from wsgiref.types import StartResponse, WSGIApplication
 
 from servers.arbiter import Arbiter
@@ -24,7 +25,9 @@ from servers.wsgi import Environ, base_environ
 
 # One worker of several goes often, and no client should notice: whoever keeps a connection busy
 # asks again within two seconds, and is told then that it ends.
-PATIENT = TIMES._replace(quiet=2.0)
+PATIENT = replace(TIMES, quiet=2.0)
+
+PAUSE = 0.1  # seconds until an accept that failed is tried again
 
 
 def listen(host: str = "127.0.0.1", port: int = 0, backlog: int = 1024) -> socket.socket:
@@ -103,7 +106,12 @@ def serve_serial(
         if stop is not None:
             selector.register(stop, selectors.EVENT_READ)
         while stop not in [key.fileobj for key, _ in selector.select()]:
-            sock, peer = listener.accept()
+            try:
+                sock, peer = listener.accept()
+            except OSError as error:  # the client has left again, or no descriptor is free
+                log.error("cannot accept: %s", error)
+                time.sleep(PAUSE)  # the backlog keeps the rest; asking at once would spin
+                continue
             one_connection(sock, peer[:2], service, stop)
 
 
@@ -172,7 +180,9 @@ def serve_prefork(
         )  # fmt: skip
 
     with listener:
-        return Arbiter(work, workers=workers, timeout=timeout, grace=times.stop, log=log).run()
+        # Who connects to a server that stops is refused, and not left in a queue that nobody reads.
+        return Arbiter(work, workers=workers, timeout=timeout, grace=times.stop, log=log,
+                       at_stop=listener.close).run()  # fmt: skip
 
 
 def counted(app: WSGIApplication, most: int, done: Callable[[], None]) -> WSGIApplication:

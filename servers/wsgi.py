@@ -22,6 +22,7 @@ from servers.head import Request, wants_keep_alive
 from servers.http11 import encode_chunk, encode_field
 
 Environ = dict[str, Any]
+Fields = list[tuple[str, str]]
 Send = Callable[[bytes], None]
 Date = Callable[[], bytes]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -59,10 +60,10 @@ def environ_for(
 ) -> Environ:
     """Return the environ dictionary of PEP 3333 for one request."""
     method, target, version, _, fields = request
-    path, _, query = target.decode("ascii").partition("?")
     environ = base.copy()
     environ["REQUEST_METHOD"] = method.decode("ascii")
-    environ["REQUEST_URI"] = target.decode("ascii")  # as it came: the way back from %2F
+    environ["REQUEST_URI"] = uri = target.decode("ascii")  # as it came: the way back from %2F
+    path, _, query = uri.partition("?")
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = query
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if version == (1, 1) else "HTTP/1.0"
@@ -147,52 +148,55 @@ def status_line(status: str) -> bytes:
     return f"HTTP/1.1 {status}\r\n".encode("latin-1")
 
 
-def head_lines(status: str, headers: list[tuple[str, str]]) -> tuple[list[bytes], dict[str, str]]:
-    """Return an answer's lines, and its fields by lower-case name; raise AppError on any fault."""
+def head_lines(status: str, headers: Fields) -> tuple[list[bytes], int | None, bool]:
+    """Return an answer's lines, its Content-Length, and if it is dated; raise AppError."""
     if type(headers) is not list:
         raise AppError(f"headers must be a list of (name, value), not {type(headers).__name__}")
-    fields: dict[str, str] = {}
+    length, dated = None, False
     try:
         lines = [status_line(status)]
         for name, value in headers:
             key, line = field_line(name, value)
             if key == "content-length":
-                if fields.get(key, value) != value:
-                    raise AppError(f"Content-Length is {fields[key]}, and {value} too")
-                if status[:3] == "204" or key in fields:
-                    continue  # RFC 9110 8.6 forbids it in a 204, and two of them anywhere
-            fields[key] = value
+                size = int(value)
+                if length not in (None, size):
+                    raise AppError(f"Content-Length is {length}, and {value} too")
+                if status[:3] == "204" or length is not None:
+                    line = b""  # RFC 9110 8.6 forbids it in a 204, and two of them anywhere
+                length = size
+            dated = dated or key == "date"
             lines.append(line)
     except (ValueError, TypeError, AttributeError) as error:
         raise AppError(f"a status or header is not made of latin-1 strings: {error}") from error
-    return lines, fields
+    return lines, length, dated
 
 
 class StartResponse:
     """Be the start_response callable of one request, and frame what the app sends.
 
-    `send` takes bytes for the wire, `date` returns a Date field line, and `reusable` tells,
-    when the head leaves, whether the server would keep the connection. After `finish`,
-    `keep_alive` tells whether the answer let it live.
+    `send` takes bytes for the wire (`end` those that end the answer, if they may wait a little),
+    `date` returns a Date field line, and `reusable` tells, when the head leaves, whether the
+    server would keep the connection. After `finish`, `keep_alive` tells if the answer let it live.
     """
 
-    sent = False  # the head is on the wire
-    done = False  # the whole answer is
-    dated = False  # the app gave a Date itself
-    chunked = False
-    keep_alive = False
-    left: int | None = None  # bytes of the declared Content-Length still to come
-    surplus = 0  # bytes the app sent beyond it, kept off the wire
+    __slots__ = ("bodiless", "chunked", "date", "dated", "done", "end", "keep_alive", "left",
+                 "lines", "request", "reusable", "send", "sent", "surplus")  # fmt: skip
 
     def __init__(
-        self, request: Request, send: Send, date: Date, reusable: Callable[[], bool] = lambda: True
-    ) -> None:
-        self.request, self.send, self.date, self.reusable = request, send, date, reusable
+        self, request: Request, send: Send, date: Date,
+        reusable: Callable[[], bool] = lambda: True, end: Send | None = None,
+    ) -> None:  # fmt: skip
+        self.request, self.send, self.end = request, send, end or send
+        self.date, self.reusable = date, reusable
         self.lines: list[bytes] = []  # of the head; empty until the app has called
+        self.sent = self.done = False  # the head is on the wire; the whole answer is
+        self.dated = self.chunked = self.keep_alive = False  # dated: the app gave a Date itself
         self.bodiless = request.method == b"HEAD"
+        self.left: int | None = None  # bytes of the declared Content-Length still to come
+        self.surplus = 0  # bytes the app sent beyond it, kept off the wire
 
     def __call__(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
+        self, status: str, headers: Fields, exc_info: ExcInfo | None = None, /
     ) -> Callable[[bytes], None]:
         """Take status and headers; send nothing yet. Raise AppError, or exc_info if too late."""
         if exc_info and exc_info[1]:
@@ -203,9 +207,7 @@ class StartResponse:
                 exc_info = None  # a traceback that holds its own frame is never freed
         elif self.lines:
             raise AppError("start_response was called a second time without exc_info")
-        self.lines, fields = head_lines(status, headers)
-        self.left = int(fields["content-length"]) if "content-length" in fields else None
-        self.dated = "date" in fields
+        self.lines, self.left, self.dated = head_lines(status, headers)
         # RFC 9112 6.3: these answers never have a body, whatever a header says.
         self.bodiless = self.request.method == b"HEAD" or status[:3] in ("204", "304")
         return self.write
@@ -226,14 +228,14 @@ class StartResponse:
                 self.surplus += len(data) - self.left
                 data = data[: self.left]
             self.left -= len(data)
-        self.send(head + data)
+        (self.end if whole else self.send)(head + data)
 
     def finish(self) -> None:
         """End the body; raise AppError if the app sent less or more than it declared."""
         if not self.sent:
-            self.send(self.start(0))
+            self.end(self.start(0))
         if self.chunked:
-            self.send(encode_chunk(b""))
+            self.end(encode_chunk(b""))
         if self.left and not self.bodiless:
             raise AppError(f"the body ended {self.left} bytes before its Content-Length")
         self.done = True

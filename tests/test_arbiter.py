@@ -197,14 +197,14 @@ def test_a_stopped_worker_is_killed(tmp_path):
 
 
 def test_a_busy_worker_is_not_killed(tmp_path):
-    with master(tmp_path, "--timeout", "0.5", "--threads", "2", workers=2) as server:
+    with master(tmp_path, "--timeout", "2", "--threads", "2") as server:
         pids = ready(server)
         sockets = []
         while len(sockets) < 4:  # one after the other, so that they take all threads of both
             sockets.append(server.asking("/gate"))
             server.inside(len(sockets))
         began = time.monotonic()
-        until(lambda: time.monotonic() - began > 2.0)  # four times its patience
+        until(lambda: time.monotonic() - began > 4.5)  # twice its patience, and more
         server.go()
         assert all(receive(sock).startswith(b"HTTP/1.1 200") for sock in sockets)
         assert server.workers() == pids and "TIMEOUT" not in server.log()
@@ -219,6 +219,8 @@ def test_term_finishes_what_is_in_flight(tmp_path):
             server.inside()
             server.send(signal.SIGTERM)
             until(lambda: len(server.workers()) == 1)  # the one without a request has gone
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(server.address)
             server.go()
             answer = receive(sock)
         assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer

@@ -17,7 +17,7 @@ from wire_cases import wire_cases
 
 from apps import bad_wsgi, odd_wsgi
 from coursekit.live import wire
-from servers import connection, http11
+from servers import http11, sender
 from servers.connection import Connection
 from servers.service import Service
 from servers.workers import Times, listen, recv_until, serve_serial, serve_threads
@@ -610,7 +610,6 @@ def test_a_slow_reader_holds_up_nobody_and_gets_everything(mode, version):
             assert read_all(sock).count(b"\0") == LARGE
 
 
-@pytest.mark.xfail(strict=True, reason="while an app works, what its slow client left waits too")
 def test_a_piece_is_on_its_way_while_the_app_makes_the_next():
     """PEP 3333, Buffering and Streaming: servers must not delay the transmission of any block."""
     spooled, release = threading.Event(), threading.Event()
@@ -636,7 +635,7 @@ def test_a_piece_is_on_its_way_while_the_app_makes_the_next():
 
 
 def test_more_than_the_disk_should_hold_makes_the_app_wait(mode, monkeypatch):
-    monkeypatch.setattr(connection, "ON_DISK", 2**20)
+    monkeypatch.setattr(sender, "ON_DISK", 2**20)
     sent = []
 
     def app(environ, start_response):
@@ -680,7 +679,7 @@ def test_a_slow_reader_of_a_last_answer_has_more_time_than_linger():
 
 def test_a_client_that_does_not_read_is_left(mode, monkeypatch):
     """The disk takes what it does not, up to a limit; then the app has to wait, but not long."""
-    monkeypatch.setattr(connection, "ON_DISK", 2**20)
+    monkeypatch.setattr(sender, "ON_DISK", 2**20)
     app = Closing(endless)
     with serving(mode, app, times=Times(io=0.05)) as served:
         with slow_reader(served, get(b"/stuck")):
@@ -1090,6 +1089,28 @@ def test_what_a_full_socket_does_not_take_is_kept():
         served.close()
 
 
+def test_what_is_held_leaves_before_what_comes_later():
+    with connected() as (served, client):
+        served.hold(b"1")
+        served.hold(b"2")
+        assert not select.select([client], [], [], 0)[0]
+        served.send(b"3")
+        served.release()
+        assert client.recv(10) == b"123"
+        served.hold(b"much" * 2**15)
+        assert select.select([client], [], [], PATIENCE)[0]
+        served.close()
+
+
+def test_a_client_that_left_before_its_answer_was_released_is_no_fault():
+    with connected() as (served, client):
+        served.hold(b"late")
+        abort(client)
+        until(lambda: select.select([served.sock], [], [], 0)[0])
+        served.release()
+        assert served.closed
+
+
 def test_telling_a_client_that_has_left_is_no_fault():
     with connected() as (served, client):
         client.sendall(b"GET")
@@ -1164,3 +1185,24 @@ def test_recv_until_takes_a_delimiter_that_ends_at_the_limit():
         assert recv_until(right, b"\r\n", limit=10) == (b"a" * 8 + b"\r\n", b"rest")
 
 
+
+
+def test_an_accept_that_fails_ends_no_serial_server(monkeypatch):
+    class Refusing(socket.socket):
+        """A listener without a free file descriptor, the first time."""
+
+        refused = False
+
+        def accept(self):
+            if not self.refused:
+                self.refused = True
+                raise OSError(errno.EMFILE, "too many open files")
+            return super().accept()
+
+    with listen() as plain:
+        listener = Refusing(fileno=os.dup(plain.fileno()))
+    monkeypatch.setattr("test_workers.listen", lambda: listener)
+    with serving("serial", hello) as served:
+        assert statuses(exchange(served, get(fields=CLOSE))) == [200]
+        (level, said, _), = served.logged()  # fmt: skip
+        assert level == "ERROR" and "too many open files" in said
