@@ -11,7 +11,6 @@ from collections.abc import Container
 from typing import Literal
 
 from servers.head import (
-    FIELD,
     TOKEN,
     VALUE,
     Framing,
@@ -142,7 +141,8 @@ def parse_answer(head: bytes) -> Response:
     if match is None:
         raise ProtocolError(f"bad answer, it begins {head[:80]!r}")
     minor, status, reason, lines = match.groups()
-    headers = FIELD.findall(lines)
+    pairs = [line.partition(b":")[::2] for line in lines.splitlines()]
+    headers = [(name, value.strip(b" \t")) for name, value in pairs]
     fields = join_fields([(name.lower(), value) for name, value in headers])
     version = (1, 0) if minor == b"0" else (1, 1)
     return Response(int(status), reason or b"", version, headers, fields)

@@ -187,7 +187,7 @@ def test_every_row_of_the_score_passes_through(before_toy, row):
 @pytest.fixture(scope="module", params=[0, -1], ids=["whole", "in pieces"])
 def before_echo(request):
     # The proxy adds four fields, and the upstream counts them too.
-    limits = http11.LIMITS._replace(fields=104)
+    limits = http11.Limits(fields=104)
     with live("toy", echo_wsgi.app, limits=limits) as toy, front(toy.address) as served:
         yield served, request.param
 
