@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from coursekit.live.panel import Link, Panel
 
 Errors = Literal["raise", "log"]
+ENDING = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 
 class Server:
@@ -175,8 +176,7 @@ class Server:
             pid = who
         else:
             pid = next((row.pid for row in rows if row.role == who), rows[0].pid)
-        if who == "all" or pid == rows[0].pid:
-            self._runner.ending = True
+        self._runner.ending |= number in ENDING and (who == "all" or pid == rows[0].pid)
         if who == "all":
             self._runner.signal_all(number)
         else:
