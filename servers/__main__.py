@@ -1,4 +1,4 @@
-"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR, or asgi"""
+"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR (asgi, proxy URL)"""
 
 import argparse
 import importlib
@@ -9,69 +9,71 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
-from servers import workers
-from servers.arbiter import Arbiter
+from servers import proxy, workers
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Parse the arguments and serve until SIGTERM or SIGINT; exit 0, 1 (cannot serve) or 2."""
+    """Parse the arguments and serve until SIGTERM or SIGINT.
+
+    Exit with 0, 1 (cannot serve), 2 (wrong arguments) or 3 (the app's startup failed).
+    """
     options = parse(argv)
     log = "%(asctime)s [%(process)d] %(levelname)s %(message)s"
     logging.basicConfig(format=log, level=logging.INFO)
     sys.path.insert(0, os.getcwd())
-    if options.workers > 1:
+    if options.kind != "proxy" and options.workers > 1:
         prefork(options)
-    app = load(options.app)
+    serve = server(options)
     listener = open_listener(options)
     stop, stopper = socket.socketpair()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopper.close())
     announce(listener)
+    serve(listener, stop=stop)
+
+
+def server(options: argparse.Namespace) -> Callable[..., None]:
+    """Return the function that serves in this process, all but its listener and `stop` given."""
+    if options.kind == "proxy":
+        trusted = frozenset(options.trusted)
+        return partial(proxy.serve_proxy, upstream=options.upstream, trusted=trusted)
     if options.kind == "asgi":
-        serve_asgi(listener, app, stop=stop)
-    else:
-        workers.serve_threads(listener, app, threads=options.threads, stop=stop)
+        return partial(serve_asgi, app=load(options.app))
+    return partial(workers.serve_threads, app=load(options.app), threads=options.threads)
 
 
-def serve_asgi(listener: socket.socket, app: Callable[..., Any], **settings: Any) -> None:
+def serve_asgi(listener: socket.socket, app: Callable[..., Any], stop: socket.socket) -> None:
     """Serve on a loop; exit 3 if the app says that it cannot start."""
-    from servers import serving  # here, because a WSGI server needs no asyncio
+    from servers import serving  # not above: the other servers need no asyncio
 
     try:
-        serving.serve(listener, app, **settings)
+        serving.serve(listener, app, stop=stop)
     except serving.StartupFailed as error:
-        fail(f"the app's startup failed: {error}", 3)
+        fail(str(error), 3)
 
 
 def prefork(options: argparse.Namespace) -> NoReturn:
     """Serve with several processes; each imports the app itself, so a reload brings new code."""
     listener = open_listener(options)
     announce(listener)
+    some = {"workers": options.workers, "timeout": options.timeout}
     if options.kind == "asgi":
-        sys.exit(prefork_asgi(options, listener))
+        from servers import serving
+
+        sys.exit(serving.serve_workers(listener, lambda: load(options.app), **some))
     status = workers.serve_prefork(
         listener,
         lambda: load(options.app),
-        workers=options.workers,
         threads=options.threads,
-        timeout=options.timeout,
         max_requests=options.max_requests,
         jitter=options.max_requests_jitter,
+        **some,
     )
     sys.exit(status)
-
-
-def prefork_asgi(options: argparse.Namespace, listener: socket.socket) -> int:
-    """Serve with several loops, a process each, that share one listener; return the status."""
-
-    def work(lifeline: socket.socket, beat: Callable[[], None]) -> None:
-        serve_asgi(listener, load(options.app), stop=lifeline, times=workers.PATIENT, beat=beat)
-
-    with listener:
-        return Arbiter(work, workers=options.workers, timeout=options.timeout,
-                       grace=2 * workers.PATIENT.stop, at_stop=listener.close).run()  # fmt: skip
 
 
 def announce(listener: socket.socket) -> None:
@@ -87,7 +89,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     wsgi = kinds.add_parser("wsgi", help="serve a WSGI application with threads and processes")
     asgi = kinds.add_parser("asgi", help="serve an ASGI application with loops in processes")
     for kind in (wsgi, asgi):
-        add_common(kind)
+        kind.add_argument("app", metavar="MODULE:ATTR", help="importable from the current folder")
+        add_workers(kind)
+    front = kinds.add_parser("proxy", help="pass requests on to another server")
+    front.add_argument("upstream", type=upstream_url, metavar="URL", help="http://HOST:PORT")
+    for kind in (wsgi, asgi, front):
+        kind.add_argument("--host", default="127.0.0.1")
+        kind.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
+        kind.add_argument("--fd", type=int, help="use this listening socket, not host and port")
+    front.add_argument("--trusted", action="append", default=[], metavar="ADDRESS",
+                       help="a proxy before this one, whose X-Forwarded-* is believed")  # fmt: skip
     wsgi.add_argument("--threads", type=how_many, default=8, metavar="N", help="a worker")
     wsgi.add_argument("--max-requests", type=int, default=0, metavar="N",
                       help="after which one of several workers is replaced; 0: never")  # fmt: skip
@@ -96,15 +107,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the options that both kinds have."""
-    parser.add_argument("app", metavar="MODULE:ATTR", help="importable from the current folder")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
-    parser.add_argument("--fd", type=int, help="use this listening socket instead of host and port")
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the options about processes."""
     parser.add_argument("--workers", type=how_many, default=1, metavar="N", help="processes")
     parser.add_argument("--timeout", type=seconds, default=30.0, metavar="SECONDS",
-                        help="a stuck one of several workers is killed after that")  # fmt: skip
+                        help="one of several workers is killed if it is stuck so long")  # fmt: skip
+
+
+def upstream_url(text: str) -> tuple[str, int]:
+    """Return host and port of http://HOST:PORT; raise ArgumentTypeError or ValueError."""
+    url = urlsplit(text)
+    if url.scheme != "http" or not url.hostname or url.path.strip("/") or url.query:
+        raise argparse.ArgumentTypeError(f"{text!r} is not http://HOST:PORT")
+    return url.hostname, url.port or 80
 
 
 def port_number(text: str) -> int:

@@ -13,7 +13,7 @@ from servers.asgi import ASGIApp, Conversation, Message
 
 
 class StartupFailed(Exception):
-    """Say why the app cannot be served; in its own words."""
+    """Say why the app cannot be served, in its own words."""
 
 
 class Lifespan:
@@ -37,7 +37,8 @@ class Lifespan:
             self.conversation = None
         elif answer["type"] == "lifespan.startup.failed":
             await self.conversation.end()
-            raise StartupFailed(answer.get("message") or "the app gives no reason")
+            reason = answer.get("message") or "it gives no reason"
+            raise StartupFailed(f"the app's startup failed: {reason}")
 
     async def shutdown(self, seconds: float) -> None:
         """Tell the app to end, and wait until it has, but not longer than `seconds`."""

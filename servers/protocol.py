@@ -45,8 +45,7 @@ class HTTPProtocol(asyncio.Protocol):
         self.give(server.times.head)
 
     def give(self, seconds: float) -> None:
-        """Set the time by which the peer has to do something."""
-        self.deadline = time.monotonic() + seconds
+        self.deadline = time.monotonic() + seconds  # by then the peer has to do something
 
     def idle(self) -> bool:
         return self.cycle is None and self.reader.empty() and not self.last
@@ -149,9 +148,8 @@ class HTTPProtocol(asyncio.Protocol):
 
     def regulate(self) -> None:
         """Stop reading when enough waits to be received or answered, else go on."""
-        waiting = len(self.reader.buffer) - self.reader.at
-        if self.cycle is not None:
-            waiting += sum(map(len, self.cycle.pieces))
+        pieces = [] if self.cycle is None else self.cycle.pieces
+        waiting = len(self.reader.buffer) - self.reader.at + sum(map(len, pieces))
         much = waiting > PIECE and not self.last
         if much and not self.paused:
             self.transport.pause_reading()

@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from servers.arbiter import Arbiter
 from servers.asgi import ASGIApp
 from servers.http11 import LIMITS, Limits
+from servers.lifeline import Beat
 from servers.lifespan import Lifespan, StartupFailed
 from servers.protocol import HTTPProtocol
 from servers.service import LOG, TIMES, Times
+from servers.workers import PATIENT
 
-__all__ = ["Server", "StartupFailed", "serve"]
+__all__ = ["Server", "StartupFailed", "serve", "serve_workers"]
 
 TICK = 0.25  # seconds between two looks at the clock, for all connections together
 QUICK = 0.002  # seconds that an answer may wait for others
@@ -33,7 +36,7 @@ def serve(
     log: logging.Logger = LOG,
     root_path: str = "",
     most: int = 0,
-    beat: Callable[[], None] = lambda: None,
+    beat: Beat = lambda: None,
 ) -> None:
     """Serve an ASGI app until `stop` is readable; raise StartupFailed if it does not want to start.
 
@@ -41,6 +44,33 @@ def serve(
     `beat` is called while all is well.
     """
     asyncio.run(Server(app, limits, times, log, root_path, most).run(listener, stop, beat))
+
+
+def serve_workers(
+    listener: socket.socket,
+    load: Callable[[], ASGIApp],
+    *,
+    workers: int = 2,
+    timeout: float = 30.0,
+    times: Times = PATIENT,
+    log: logging.Logger = LOG,
+    **settings: Any,
+) -> int:
+    """Serve with a loop in each of several processes that share `listener`; return the status.
+
+    Each calls `load` for the app. Signals end it all: see Arbiter.
+    """
+
+    def work(lifeline: socket.socket, beat: Beat) -> None:
+        try:
+            serve(listener, load(), stop=lifeline, times=times, log=log, beat=beat, **settings)
+        except StartupFailed as error:
+            log.critical("%s", error)
+            raise SystemExit(3) from None
+
+    with listener:  # a worker has its time for requests, then for the app's shutdown
+        return Arbiter(work, workers=workers, timeout=timeout, grace=2 * times.stop + LAST,
+                       log=log, at_stop=listener.close).run()  # fmt: skip
 
 
 class Server:
@@ -61,9 +91,7 @@ class Server:
         self.stopping = False  # each answer from now on says Connection: close
         self.ending = False  # the deadline has passed: tasks are cancelled
 
-    async def run(
-        self, listener: socket.socket, stop: socket.socket, beat: Callable[[], None]
-    ) -> None:
+    async def run(self, listener: socket.socket, stop: socket.socket, beat: Beat) -> None:
         """Start the app, serve, stop, and end the app."""
         self.loop = asyncio.get_running_loop()
         lifespan = Lifespan(self.app, self.log)
@@ -110,7 +138,7 @@ class Server:
             if now > connection.deadline:
                 connection.expire()
 
-    async def drain(self, beat: Callable[[], None]) -> None:
+    async def drain(self, beat: Beat) -> None:
         """Answer the requests that are here, end what takes too long, and close everything."""
         self.stopping = True
         began = time.monotonic()

@@ -366,7 +366,7 @@ def test_an_app_that_knows_no_lifespan_is_served_all_the_same(caplog, first):
 
 
 @pytest.mark.parametrize(("message", "says"), [
-    ({"message": "no database"}, "no database"), ({}, "gives no reason"),
+    ({"message": "no database"}, "no database"), ({}, "failed: it gives no reason"),
 ])  # fmt: skip
 def test_an_app_that_fails_to_start_is_not_served(caplog, message, says):
     answer = {"type": "lifespan.startup.failed", **message}

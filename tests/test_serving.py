@@ -236,7 +236,7 @@ def test_an_app_that_fails_to_start_is_not_served():
     with served(Site("lifespan.startup.failed")) as server:
         server.thread.join(PATIENCE)
     assert isinstance(server.error, serving.StartupFailed)
-    assert str(server.error) == "no database"
+    assert str(server.error) == "the app's startup failed: no database"
 
 
 # --- from the command line ---
@@ -281,7 +281,7 @@ def test_a_startup_that_fails_is_status_3(folder, workers):
     (folder / "no").touch()
     status, out, err = run("asgi", "site_:app", "--port", "0", "--workers", workers, cwd=folder)
     assert status == 3
-    assert "servers: the app's startup failed: no database\n" in err
+    assert "the app's startup failed: no database\n" in err
     assert "Traceback" not in err
 
 
