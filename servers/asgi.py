@@ -28,43 +28,44 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Sink = Callable[[bytes], None]
-Address = tuple[str, int | None]
+Ends = tuple[Any, Any]  # (host, port) of client and server; None where there is none
+State = dict[str, Any]
+NOTHING: State = {}
 
 PIECE = 64 * 1024  # of a body that is sent at once; then the peer must have read
 
 # --- the scope -----------------------------------------------------------------------
 
 
-def base_scope(client: Address | None, server: Address | None, root_path: str = "") -> Scope:
-    """Return the part of the scope that is the same for every request of a connection."""
-    return {
-        "type": "http",
-        "scheme": "http",
-        "root_path": root_path,
-        "client": client,
-        "server": server,
-    }
+def scope_for(
+    request: Request, ends: Ends = (None, None), root_path: str = "", state: State = NOTHING
+) -> Scope:
+    """Return the scope of one request.
 
-
-def scope_for(request: Request, base: Scope, state: dict[str, Any]) -> Scope:
-    """Return the scope of one request; `state` is what the lifespan left, copied each time."""
+    `ends` are the addresses of client and server, `state` is what the lifespan left.
+    """
     method, target, version, headers, _ = request
     raw_path, _, query = target.partition(b"?")
-    path = raw_path.decode("ascii")
-    scope = base.copy()
-    scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
-    scope["http_version"] = "1.1" if version == (1, 1) else "1.0"
-    scope["method"] = method.decode("ascii")
     # Text, where WSGI has latin-1: bytes that are no UTF-8 become U+FFFD. raw_path has them all.
-    scope["path"] = unquote(path) if "%" in path else path
-    scope["raw_path"] = raw_path
-    scope["query_string"] = query
-    scope["headers"] = headers
-    scope["state"] = state.copy()
-    scope["extensions"] = {}
-    if base["root_path"] and not f"{scope['path']}/".startswith(f"{base['root_path']}/"):
-        scope["root_path"] = ""  # the app is not mounted there: path always begins with root_path
-    return scope
+    path = unquote(raw_path.decode("ascii")) if b"%" in raw_path else raw_path.decode("ascii")
+    if root_path and not f"{path}/".startswith(f"{root_path}/"):
+        root_path = ""  # the app is not mounted there: path always begins with root_path
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "http_version": "1.1" if version == (1, 1) else "1.0",
+        "method": method.decode("ascii"),
+        "scheme": "http",
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": root_path,
+        "headers": headers,
+        "client": ends[0],
+        "server": ends[1],
+        "state": state.copy(),
+        "extensions": {},
+    }
 
 
 # --- the order of messages -----------------------------------------------------------

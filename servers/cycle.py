@@ -10,9 +10,7 @@ Left out: a limit of time for the app itself (Gunicorn kills a whole worker for 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from servers.asgi import Answer, Message, scope_for
 from servers.head import Request, wants_continue
@@ -24,29 +22,12 @@ if TYPE_CHECKING:
 
 INFINITY = float("inf")
 
-# Python 3.12 can run a task's first step at once; before, the step is taken from the loop's hands.
-EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-Step = Callable[[Any], None]
-TAKE_STEP: Step = (lambda loop: None) if EAGER else (lambda loop: loop._ready.pop()._run())
-
-
-def start_now(
-    work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
-) -> asyncio.Task[None]:
-    """Return a Task that has run up to its first wait, or to its end.
-
-    Most answers never wait: so they need no turn of the loop of their own.
-    """
-    task = asyncio.Task(work, loop=loop, name="request", **EAGER)
-    TAKE_STEP(loop)
-    return task
-
 
 class Cycle:
     """Be what one request and its answer need: receive and send, and where they stand."""
 
     __slots__ = ("answer", "complete", "expects", "gone", "heard_all", "news", "pieces",
-                 "protocol", "request", "shut", "task")  # fmt: skip
+                 "protocol", "request", "shut")  # fmt: skip
 
     def __init__(self, protocol: HTTPProtocol, request: Request) -> None:
         self.protocol, self.request = protocol, request
@@ -58,7 +39,6 @@ class Cycle:
         self.shut = False  # nothing can be sent to it any more
         self.expects = b"expect" in request.fields and wants_continue(request)
         self.news: asyncio.Event | None = None  # something came that receive or send waits for
-        self.task: asyncio.Task[None] | None = None
 
     # --- what the protocol tells ---
 
@@ -125,17 +105,17 @@ class Cycle:
 
     async def run(self) -> None:
         """Call the app, and see that its request gets an answer, or a visible break."""
-        server = self.protocol.server
+        protocol = self.protocol
+        server = protocol.server
         try:
-            await server.app(
-                scope_for(self.request, self.protocol.base, server.state), self.receive, self.send
-            )
+            scope = scope_for(self.request, protocol.ends, server.root_path, server.state)
+            await server.app(scope, self.receive, self.send)
             if not self.answer.done and not self.gone:
                 raise AppError(f"the app returned {self.answer.state}")
         except KeyboardInterrupt:  # Ctrl-C is not the app's doing
             raise
         except BaseException as error:  # sys.exit() in an app, or CancelledError, ends no server
-            self.protocol.app_failed(self, error)
+            protocol.app_failed(self, error)
         else:
             if not self.answer.done:
-                self.protocol.part(self)
+                protocol.part(self)

@@ -15,8 +15,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, cast
 
-from servers.asgi import PIECE, base_scope
-from servers.cycle import INFINITY, Cycle, start_now
+from servers.asgi import PIECE
+from servers.cycle import INFINITY, Cycle
 from servers.head import ProtocolError, Request, wants_keep_alive
 from servers.http11 import END, EOF, Data, Reader
 from servers.service import Disconnected, error_answer
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class HTTPProtocol(asyncio.Protocol):
     """Serve one client."""
 
-    __slots__ = ("advancing", "base", "closed", "cycle", "deadline", "full", "held", "last",
+    __slots__ = ("advancing", "closed", "cycle", "deadline", "ends", "full", "held", "last",
                  "paused", "reader", "server", "transport", "unsent")  # fmt: skip
 
     def __init__(self, server: Server) -> None:
@@ -57,7 +57,7 @@ class HTTPProtocol(asyncio.Protocol):
         self.transport.set_write_buffer_limits(PIECE)
         names = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
         client, server = (name[:2] if isinstance(name, tuple) else None for name in names)
-        self.base = base_scope(client, server, self.server.root_path)
+        self.ends = client, server
         self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -115,7 +115,7 @@ class HTTPProtocol(asyncio.Protocol):
 
     def read(self) -> bool:
         """Read to the end of a request, or of what is here; True if another may be there."""
-        cycle, reader = self.cycle, self.reader
+        cycle, reader, fresh = self.cycle, self.reader, self.cycle is None
         if cycle is None:
             event = None if self.full else reader.next_event()
             if event is EOF:
@@ -130,7 +130,7 @@ class HTTPProtocol(asyncio.Protocol):
             else:
                 assert isinstance(event, Data)
                 cycle.feed(event.body)
-        if cycle.task is None:
+        if fresh:
             self.begin(cycle)
         else:
             cycle.wake()
@@ -141,8 +141,8 @@ class HTTPProtocol(asyncio.Protocol):
         server = self.server
         if server.most and len(server.tasks) >= server.most:
             return self.refuse(503, f"{server.most} requests are being answered, and no more")
-        cycle.task = task = start_now(cycle.run(), server.loop)
-        if not task.done():
+        task = server.starter.start(cycle.run())
+        if task is not None:
             server.tasks.add(task)
             task.add_done_callback(server.tasks.discard)
 

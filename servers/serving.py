@@ -12,6 +12,7 @@ from typing import Any
 
 from servers.arbiter import Arbiter
 from servers.asgi import ASGIApp
+from servers.firststep import Starter
 from servers.http11 import LIMITS, Limits
 from servers.lifeline import Beat
 from servers.lifespan import Lifespan, StartupFailed
@@ -83,6 +84,7 @@ class Server:
         self.app, self.limits, self.times, self.log = app, limits, times, log
         self.root_path, self.most = root_path, most
         self.loop: asyncio.AbstractEventLoop
+        self.starter: Starter
         self.state: dict[str, Any] = {}
         self.connections: set[HTTPProtocol] = set()
         self.tasks: set[asyncio.Task[None]] = set()  # of the apps that wait for something
@@ -93,7 +95,7 @@ class Server:
 
     async def run(self, listener: socket.socket, stop: socket.socket, beat: Beat) -> None:
         """Start the app, serve, stop, and end the app."""
-        self.loop = asyncio.get_running_loop()
+        self.use(asyncio.get_running_loop())
         lifespan = Lifespan(self.app, self.log)
         await lifespan.startup()
         self.state = lifespan.state
@@ -109,6 +111,9 @@ class Server:
         server.close()
         await self.drain(beat)
         await lifespan.shutdown(self.times.stop)
+
+    def use(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop, self.starter = loop, Starter(loop)
 
     def holds(self, connection: HTTPProtocol) -> bool:
         """Tell whether an answer may wait for the others of this turn of the loop.

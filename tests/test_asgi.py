@@ -21,8 +21,7 @@ def request(first="GET / HTTP/1.1", *lines):
 
 
 def scope_of(first, *lines, root_path="", state=None):
-    base = asgi.base_scope(CLIENT, SERVER, root_path)
-    return asgi.scope_for(request(first, *lines), base, state or {})
+    return asgi.scope_for(request(first, *lines), (CLIENT, SERVER), root_path, state or {})
 
 
 # --- the scope ---
@@ -74,11 +73,11 @@ def test_path_begins_with_root_path_or_there_is_none(path, root):
 
 
 def test_what_an_app_changes_in_its_scope_is_its_own():
-    base, state = asgi.base_scope(CLIENT, SERVER), {"a": []}
-    one = asgi.scope_for(request(), base, state)
+    state = {"a": []}
+    one = asgi.scope_for(request(), state=state)
     one["state"]["b"] = one["extensions"]["c"] = one["asgi"]["d"] = one["e"] = 1
     one["state"]["a"].append("shallow")
-    two = asgi.scope_for(request(), base, state)
+    two = asgi.scope_for(request(), state=state)
     assert two["state"] == {"a": ["shallow"]} == state
     assert "e" not in two and "d" not in two["asgi"] and two["extensions"] == {}
 

@@ -69,7 +69,7 @@ class Peer:
     def __init__(self, app, **settings):
         self.all.append(self)
         self.server = Server(app, log=logging.getLogger("servers.test"), **settings)
-        self.server.loop = asyncio.get_running_loop()
+        self.server.use(asyncio.get_running_loop())
         self.transport = Transport()
         self.protocol = HTTPProtocol(self.server)
         self.protocol.connection_made(self.transport)
