@@ -108,6 +108,8 @@ class Server:
             await wait_a_moment(stopped, TICK)
             self.sweep()
         self.loop.remove_reader(stop)
+        self.loop.remove_reader(listener)
+        await asyncio.sleep(0)  # who was accepted in this very moment becomes a connection
         server.close()
         await self.drain(beat)
         await lifespan.shutdown(self.times.stop)
@@ -149,7 +151,7 @@ class Server:
         began = time.monotonic()
         while (seconds := time.monotonic() - began) <= self.times.stop:
             beat()
-            await asyncio.sleep(TICK / 10)  # first, for who was accepted in this very moment
+            await asyncio.sleep(TICK / 10)  # first, for what has arrived already
             if not (self.connections or self.tasks):
                 return
             if seconds >= self.times.quiet:

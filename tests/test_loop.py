@@ -133,8 +133,11 @@ def test_sending_waits_for_a_slow_reader(loop):
 
 def test_another_thread_wakes_the_loop_up(loop):
     async def main():
-        threading.Thread(target=lambda: loop.call_from_thread(lambda: future.set("rung"))).start()
-        return await future
+        thread = threading.Thread(target=loop.call_from_thread, args=[lambda: future.set("rung")])
+        thread.start()
+        rung = await future
+        thread.join()  # or it might push the button of a loop that is closed
+        return rung
 
     future = Future("a thread")
     assert loop.run(main()) == "rung"

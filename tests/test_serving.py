@@ -162,12 +162,16 @@ def test_idle_connections_are_closed_and_unfinished_requests_have_their_time():
 
 
 def test_an_idle_connection_may_ask_once_more():
-    with served(hello_asgi.app, times=Times(quiet=PATIENCE)) as server:
+    beats = []
+    settings = {"times": Times(quiet=PATIENCE), "beat": lambda: beats.append(1)}
+    with served(hello_asgi.app, **settings) as server:
         with wire.Connection(server.address, timeout=PATIENCE) as client:
             client.send(GET)
             client.read()
             server.stopper.close()
             until(lambda: not accepts(server.address))
+            enough = len(beats) + 3
+            until(lambda: len(beats) > enough)
             client.send(GET)
             assert len(client.read(2).answers) == 2
             assert b"Connection: close" in client.exchange.received
@@ -198,6 +202,15 @@ def test_who_does_not_read_is_dropped_at_the_deadline():
             assert sock.recv(10)
             server.end()
     assert server.error is None
+
+
+def test_half_a_request_is_dropped_at_the_deadline():
+    with served(hello_asgi.app, times=Times(stop=0.05)) as server:
+        with wire.Connection(server.address, timeout=PATIENCE) as half:
+            half.send(GET[:10])
+            server.stopper.close()
+            assert half.read().end in ("closed", "reset")
+    assert not any("took too long" in line for line in server.lines) and server.error is None
 
 
 # --- the app's own beginning and end ---
