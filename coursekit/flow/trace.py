@@ -34,7 +34,8 @@ class Trace:
     """Hold a recording: `steps` in causal order, `events` as they were noted, `exchanges`."""
 
     def __init__(self, name: str = "server", *, workers: bool = False, apart: bool = False,
-                 front: str = "", wires: Iterable[Wire] = (), notes: Iterable[dict[str, Any]] = ()) -> None:
+                 front: str = "", wires: Iterable[Wire] = (),
+                 notes: Iterable[dict[str, Any]] = ()) -> None:
         self.name = name
         self.front = front  # what stands before the server, if anything
         self.workers = workers
@@ -129,7 +130,8 @@ class Trace:
         found = {self.lane(step, role) for step in self.steps
                  for role in (step.source, step.target)}
         ranks = {"client": 0, "front": 1, "server": 2, "app": 3}
-        return sorted(found, key=lambda lane: (lane[0] not in OUTSIDE, lane[1], ranks[lane[0]], lane))
+        return sorted(found, key=lambda lane: (lane[0] not in OUTSIDE, lane[1], ranks[lane[0]],
+                                               lane))
 
     def label(self, lane: Lane, *, short: bool = False) -> str:
         """Return a lane's title: "client", "worker 1", "app, thread 2"; short: without the name."""
