@@ -66,5 +66,5 @@ def mermaid(a: Trace, b: Trace) -> str:
 def described(a: Trace, b: Trace) -> str:
     """Return one sentence on what is compared, and how much differs."""
     rows = pairs(a, b)
-    return (f"{a.heading} and {b.heading} side by side: {sum(map(differs, rows))} of {len(rows)} rows "
-            "differ.")
+    return (f"{a.heading} and {b.heading} side by side: "
+            f"{sum(map(differs, rows))} of {len(rows)} rows differ.")
