@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from coursekit.flow.decode import variables
 from coursekit.flow.events import Note
+from coursekit.flow.life import KINDS
 from coursekit.flow.steps import Step
 from coursekit.flow.trace import Trace
 
@@ -14,8 +16,7 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
     index = trace.steps.index(step)
     previous = trace.steps[index - 1] if index else step
     source, target = (trace.label(trace.lane(step, role)) for role in (step.source, step.target))
-    several = len({each.connection for each in trace.steps if each.connection}) > 1
-    where = f", connection {step.connection or '?'}" if several else ""
+    where = f", {trace.where(step)}" if trace.where(step) else ""
     return {
         "number": index + 1,
         "label": step.label,
@@ -23,7 +24,8 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
         "when": f"{trace.milliseconds(step):.3f} ms after the start" + (
             f", {(step.time - previous.time) / 1e6:+.3f} ms from the step before" if index else ""),
         "note": step.note,
-        "fields": fields(step.info) if step.call else [],
+        "fields": fields(step.info) if step.call else list(map(list, variables(step.data))),
+        "process": step.kind in KINDS,
         "text": text_of(step.data),
         "hex": hex_of(step.data),
     }

@@ -5,6 +5,7 @@ Rule 1  One drawing for both. For a page (`live`) places are per cent of the wid
         carries its colours in attributes: GitHub strips <style>, and scripts never run.
 Rule 2  No meaning by colour alone: bytes are a solid line with a full head, calls of the
         interface a dashed line with an open head, ends of a connection have a bar or a cross.
+        The life of processes is dotted; a worker's lane begins and ends with it, at a square.
 Rule 3  A still holds no time, port or pid.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from coursekit.flow.life import KINDS
 from coursekit.flow.steps import Step
 from coursekit.flow.trace import Lane, Trace
 
@@ -25,7 +27,8 @@ EDGES = 17.0, 87.0  # per cent of the width: first and last lane
 TIGHT = 14.0, 84.0  # the same where two diagrams stand side by side
 
 INK, DIM, LINE, PAPER = "#1f2328", "#59636e", "#afb8c1", "#ffffff"
-ROLES = {"client": "#0969da", "server": "#8250df", "app": "#9a6700"}
+ROLES = {"client": "#0969da", "front": "#1a7f37", "server": "#8250df", "app": "#9a6700",
+         "you": "#0969da", "arbiter": "#bf3989"}
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
 
 
@@ -65,10 +68,18 @@ class Drawing:
 
     def __init__(self, trace: Trace, *, live: bool, pair: bool = False) -> None:
         self.trace, self.live, self.pair = trace, live, pair
-        self.width = NARROW if pair else WIDTH
         self.edges = TIGHT if pair else EDGES
         self.lanes = trace.lanes()
+        self.width = max(NARROW if pair else WIDTH, self.narrowest)
         self.numbers = {id(step): i for i, step in enumerate(trace.steps, 1)}
+
+    @property
+    def narrowest(self) -> int:
+        """Return the width in px at which the titles of the lanes do not touch."""
+        sizes = [self._size(lane) for lane in self.lanes]
+        gap = max(((a + b) / 2 for a, b in zip(sizes, sizes[1:], strict=False)), default=0) + 10
+        left, right = self.edges
+        return round(gap * (len(sizes) - 1) * 100 / (right - left))
 
     def head(self, clock: bool = False) -> str:
         """Return the titles of the lanes, and one for the column of times."""
@@ -78,11 +89,23 @@ class Drawing:
 
     def body(self, rows: Sequence[Row], height: float, clock: bool = False) -> str:
         """Return lifelines, arrows and labels, from the top at 0 to `height`."""
-        lines = "".join(f'<line class="fsts-life" x1="{self.x(i)}" x2="{self.x(i)}" y1="0" '
-                        f'y2="{height:g}" stroke="{LINE}"/>' for i in range(len(self.lanes)))
+        lines = ""
+        for i, lane in enumerate(self.lanes):
+            top, bottom = self._span(lane, rows, height)
+            lines += (f'<line class="fsts-life" x1="{self.x(i)}" x2="{self.x(i)}" y1="{top:g}" '
+                      f'y2="{bottom:g}" stroke="{LINE}"/>')
         bars = "".join(self._bars(rows))
         return lines + bars + "".join(
             self._row(index, row, clock) for index, row in enumerate(rows))
+
+    def _span(self, lane: Lane, rows: Sequence[Row], height: float) -> tuple[float, float]:
+        """Return from where to where a lane has a line: a worker, while it lives."""
+        ends = {row.step.kind: row.y for row in rows if row.step and row.step.pid
+                and lane[0] in ("server", "app") and self.trace.lane(row.step, "server")[1] == lane[1]}
+        return ends.get("start", 0), ends.get("gone", height)
+
+    def _size(self, lane: Lane) -> int:
+        return 8 * len(self.trace.label(lane, short=self.pair and self.live)) + 22
 
     def x(self, lane: float) -> str:
         """Return the place of a lane (or between two) across the page."""
@@ -98,7 +121,7 @@ class Drawing:
 
     def _title(self, lane: Lane) -> str:
         text = self.trace.label(lane, short=self.pair and self.live)
-        width = 8 * len(text) + 22
+        width = self._size(lane)
         return (f'<rect class="fsts-lane fsts-{lane[0]}" x="{-width / 2:g}" y="8" '
                 f'width="{width}" height="28" rx="6" fill="{PAPER}" stroke="{ROLES[lane[0]]}" '
                 f'stroke-width="1.5"/>' + self._text(text, 0, 27, weight="600", size=13))
@@ -148,6 +171,8 @@ class Drawing:
         way = 1 if target > source else -1
         color = ROLES[step.source]
         dash = ' stroke-dasharray="5 4"' if step.call else ""
+        if step.kind in KINDS:
+            dash = ' stroke-dasharray="1.5 4"'
         line = (f'<line class="fsts-arrow fsts-{step.source}" x1="{self.x(source)}" '
                 f'x2="{self.x(target)}" y1="{row.y:g}" y2="{row.y:g}" stroke="{color}" '
                 f'stroke-width="1.6"{dash}/>')
@@ -174,7 +199,11 @@ def _head(step: Step, way: int, gap: int, color: str) -> str:
     if step.kind == "eof":
         return (f'<path {css} d="M{tip - way * 2} -6V6" stroke="{color}" stroke-width="3" '
                 'fill="none"/>')
-    if step.call:
+    if step.kind == "gone":
+        near, far = tip - way * 2, tip - way * 10
+        return (f'<path {css} d="M{near} -4H{far}V4H{near}Z" stroke="{color}" stroke-width="1.6" '
+                'fill="none"/>')
+    if step.call or step.kind in KINDS:
         return (f'<path {css} d="M{back} -5L{tip} 0L{back} 5" stroke="{color}" '
                 'stroke-width="1.6" fill="none"/>')
     return f'<path {css} fill="{color}" stroke="{color}" d="M{back} -5L{tip} 0L{back} 5Z"/>'
@@ -183,11 +212,11 @@ def _head(step: Step, way: int, gap: int, color: str) -> str:
 def still(figures: Sequence[tuple[Trace, list[Row]]], alt: str) -> str:
     """Return one diagram, or several side by side, as an image that needs no style sheet."""
     pair = len(figures) > 1
-    width = NARROW if pair else WIDTH
+    drawings = [Drawing(trace, live=False, pair=pair) for trace, _ in figures]
+    width = max(drawing.width for drawing in drawings)
     height = HEAD + ROW * max(len(rows) for _, rows in figures) + 12
     drawn = ""
-    for i, (trace, rows) in enumerate(figures):
-        drawing = Drawing(trace, live=False, pair=pair)
+    for i, (drawing, (_, rows)) in enumerate(zip(drawings, figures, strict=True)):
         drawn += (f'<g transform="translate({i * width} 0)">{drawing.head()}'
                   f'<g transform="translate(0 {HEAD})">{drawing.body(rows, height - HEAD)}</g></g>')
     size = f"{len(figures) * width} {height}"

@@ -165,15 +165,24 @@ def _place_closes(marks: list[Step], exchanges: list[Exchange]) -> None:
                    for step in each.response]
         if any(closes[0].time < step.time < closes[1].time for step in answers):
             continue  # a half-close: what came after it stays after it
-        heads = [step for step in answers if step.kind == "head"]
+        heads = heads_of(each for each in exchanges if each.connection == number)
         cut = bool(answers) and answers[-1].kind in ("chunk", "cut off")  # no end came: broken off
-        announced = "server" if cut or any(_closing(head.data) for head in heads) else "client"
+        cut = cut or any(each.call and not each.call.done for each in exchanges
+                         if each.connection == number)  # its process was ended
+        announced = "server" if cut or any(closing(head.data) for head in heads) else "client"
         first, second = sorted(closes, key=lambda step: step.source != announced)
         first.place = min(first.place, second.place)
         after(second, first)
 
 
-def _closing(head: bytes) -> bool:
+def heads_of(exchanges: Iterable[Exchange]) -> list[Step]:
+    """Return the heads of answers, and those of uwsgi requests, which end their connection."""
+    return [step for each in exchanges for step in each.request + each.response
+            if step.kind == "head" and (step.source == "server" or step.data[:1] == b"\0")]
+
+
+def closing(head: bytes) -> bool:
+    """Tell whether a connection will end after the answer that this head is, or asks for."""
     lower = head.lower()
-    return b"\r\nconnection: close" in lower or (
+    return head[:1] == b"\0" or b"\r\nconnection: close" in lower or (
         lower.startswith(b"http/1.0") and b"keep-alive" not in lower)

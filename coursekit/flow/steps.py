@@ -23,7 +23,7 @@ class Step:
     """Hold one arrow of the picture: who tells whom what, and with which bytes."""
 
     time: int  # ns of time.monotonic_ns
-    source: str  # "client", "server", "app"
+    source: str  # a role: "client", "front", "server", "app"; of processes: "you", "arbiter"
     target: str
     kind: str
     label: str
@@ -33,6 +33,8 @@ class Step:
     call: "Call | None" = None
     info: Note = field(default_factory=dict)
     place: tuple[int, ...] = ()
+    hop: int = 0  # which wire: 0 is the client's, 1 the one behind a front
+    pid: int = 0  # of the worker whose life this is about
 
     @property
     def ends(self) -> bool:
@@ -68,6 +70,7 @@ class Exchange:
     response: list[Step] = field(default_factory=list)
     carried: dict[int, int] = field(default_factory=dict)  # id of step: content bytes up to it
     call: Call | None = None
+    behind: "Exchange | None" = None  # what a front made of it
 
 
 def calls_of(notes: Iterable[Note]) -> list[Call]:
@@ -103,10 +106,7 @@ def exchanges_of(wires: list[Wire]) -> list[Exchange]:
     made: list[Exchange] = []
     for part in decode.requests(client.data):
         if part.message == len(made):
-            method, _, rest = part.label.partition(" ")
-            known = part.kind == "head"
-            made.append(Exchange(number, method if known else "",
-                                 rest.rpartition(" ")[0] if known else ""))
+            made.append(Exchange(number, *part.request))
         made[part.message].request += client.steps(part)
     carried = 0
     for part in decode.responses(server.data, [each.method for each in made]):
@@ -151,6 +151,8 @@ def _piece_label(part: decode.Part, index: int, count: int) -> str:
 
 
 def _piece_note(part: decode.Part, data: bytes) -> str:
+    if part.kind == "head" and part.label.startswith("uwsgi "):
+        return " ".join(part.request)
     if part.kind == "head":
         return count_of(max(0, data.strip().count(b"\n")), "header")
     return "" if part.kind == "last chunk" else preview(data)

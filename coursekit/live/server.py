@@ -6,6 +6,7 @@ import os
 import signal
 import traceback
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,6 +49,7 @@ class Server:
         self._client: httpx.Client | None = None
         self._panel: Panel | None = None
         self._in_with = False
+        self.on_kill: list[Callable[[int, int], None]] = []  # told pid and signal, before it is sent
         # Runs when this object is collected, and when the kernel exits in good order.
         self._end = weakref.finalize(self, runner.stop)
         runner.start()
@@ -177,6 +179,9 @@ class Server:
             pid = next((row.pid for row in rows if row.role == who), rows[0].pid)
         if who == "all" or pid == rows[0].pid:
             self._runner.ending = True
+        for told in self.on_kill:
+            for each in [row.pid for row in rows] if who == "all" else [pid]:
+                told(each, number)
         if who == "all":
             self._runner.signal_all(number)
         else:
