@@ -238,9 +238,11 @@ class Arbiter:
         self.not_before = 0.0
 
     def add_worker(self) -> None:
+        """Have one worker more."""
         self.count += 1
 
     def remove_worker(self) -> None:
+        """Have one worker less, but keep one."""
         self.count = max(1, self.count - 1)
 
     def nothing(self) -> None:
@@ -254,9 +256,7 @@ ACTIONS: dict[int, Callable[[Arbiter], None]] = {
     signal.SIGHUP: Arbiter.reload,
     signal.SIGTTIN: Arbiter.add_worker,
     signal.SIGTTOU: Arbiter.remove_worker,
-    signal.SIGUSR1: Arbiter.nothing,
-    signal.SIGUSR2: Arbiter.nothing,
-    signal.SIGCHLD: Arbiter.nothing,
+    **dict.fromkeys((signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD), Arbiter.nothing),
 }
 
 

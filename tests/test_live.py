@@ -317,6 +317,8 @@ def test_the_panels_buttons() -> None:
     server._repr_mimebundle_()
     pids = [row["pid"] for row in act(server, do="restart").workers]
     assert act(server, do="kill").notice == f"Killed process {pids[-1]}."
+    assert act(server, do="signal", name="TTIN").notice == f"Sent SIGTTIN to process {pids[0]}."
+    assert "SIGNONE" in act(server, do="signal", name="NONE").notice
     assert act(server, do="stop").state == "stopped"
     assert not server.running
     assert act(server, do="start").state == "running"
@@ -325,6 +327,26 @@ def test_the_panels_buttons() -> None:
     assert panel.answer["body"] == "Hello from WSGI\n"
     server.discard()
     assert act(server, do="send", method="GET", path="/", body="").notice
+
+
+@pytest.mark.parametrize("kind", ["gunicorn", "toy"])
+def test_signals_do_what_they_say(kind: str) -> None:
+    server = live(kind, workers=2, process=kind == "toy", errors="log")
+    server._repr_mimebundle_()
+    old = {row.pid for row in server.workers if row.role == "worker"}
+    assert [row.depth for row in server.workers] == [0, 1, 1]
+    assert {"HUP", "TERM", "INT"} <= set(act(server, do="signal", name="HUP").signals)
+    until(lambda: not old & {row.pid for row in server.workers})
+    until(lambda: len(server.workers) == 3)
+    server.discard()
+
+
+def test_a_toy_in_the_kernel_has_no_master_to_signal() -> None:
+    server = live("toy")
+    server._repr_mimebundle_()
+    panel = act(server, do="signal", name="HUP")
+    assert panel.signals == {} and "cannot be killed" in panel.notice
+    server.discard()
 
 
 def sets_a_cookie(environ: Any, start_response: Any) -> list[bytes]:

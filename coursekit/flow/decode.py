@@ -76,7 +76,8 @@ def variables(data: bytes, start: int = 0) -> list[tuple[str, str]]:
         size = struct.unpack_from("<H", data, at)[0]
         texts.append(data[at + 2:at + 2 + size].decode("latin-1"))
         at += 2 + size
-    return list(zip(texts[::2], texts[1::2], strict=True)) if at == end and not len(texts) % 2 else []
+    whole = at == end and len(texts) % 2 == 0
+    return list(zip(texts[::2], texts[1::2], strict=True)) if whole else []
 
 
 def read_uwsgi(data: bytes, start: int) -> Head | None:

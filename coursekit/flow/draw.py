@@ -101,7 +101,7 @@ class Drawing:
     def _span(self, lane: Lane, rows: Sequence[Row], height: float) -> tuple[float, float]:
         """Return from where to where a lane has a line: a worker, while it lives."""
         ends = {row.step.kind: row.y for row in rows if row.step and row.step.pid
-                and lane[0] in ("server", "app") and self.trace.lane(row.step, "server")[1] == lane[1]}
+                and self.trace.lane(row.step, "server")[1] == lane[1]}
         return ends.get("start", 0), ends.get("gone", height)
 
     def _size(self, lane: Lane) -> int:

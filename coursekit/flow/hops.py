@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from coursekit.flow import life, order
-from coursekit.flow.steps import SLACK, Call, Exchange, Step
+from coursekit.flow.steps import SLACK, Call, Exchange, Step, exchanges_of
 from coursekit.flow.tap import Wire
 
 Causes = dict[int, list[Step]]  # id of step: those of the other list that stand before it
@@ -91,7 +91,7 @@ def _ended(wires: list[Wire]) -> bool:
     kinds = [wire.kind for wire in wires]
     if kinds.count("eof") == 2 or {"reset", "refused"} & set(kinds):
         return True
-    made = order.exchanges_of(wires) if "data" in kinds else []
+    made = exchanges_of(wires) if "data" in kinds else []
     heads = [step for each in made for step in each.request + each.response if step.kind == "head"]
     return not made or (bool(made[-1].response) and not any(
         order.closing(head.data) for head in heads) and "eof" not in kinds)

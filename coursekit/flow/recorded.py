@@ -80,7 +80,8 @@ def keep(name: str, trace: Trace, versions: str) -> Path:
     """Write a trace into its file, with the date and what it was made with."""
     wires = [{**asdict(wire), "data": wire.data.decode("latin-1")} for wire in trace.wires]
     kept = {"date": date.today().isoformat(), "with": versions, "name": trace.name,
-            "workers": trace.workers, "front": trace.front, "server": trace.server, "wires": wires, "notes": trace.notes}  # fmt: skip
+            "workers": trace.workers, "front": trace.front, "server": trace.server,
+            "wires": wires, "notes": trace.notes}  # fmt: skip
     FOLDER.mkdir(exist_ok=True)
     _file(name).write_text(json.dumps(kept, indent=1, ensure_ascii=True) + "\n", "utf-8")
     return _file(name)

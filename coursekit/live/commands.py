@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,23 @@ def missing(*tools: str) -> str:
     if lacking is None:
         return ""
     return f"{lacking.name} is not on this machine. What brings it: {lacking.remedy()}"
+
+
+def signals(kind: str) -> dict[str, str]:
+    """Return what signals to the master of this kind of server ask for, by name without SIG."""
+    if kind == "toy":
+        from servers.arbiter import ACTIONS, Arbiter
+
+        asked = {signal.Signals(n).name[3:]: act for n, act in ACTIONS.items()}
+        return {
+            name: str(act.__doc__).splitlines()[0].rstrip(".").lower()
+            for name, act in asked.items()
+            if act is not Arbiter.nothing
+        }
+    if kind in TOYS:
+        return {}
+    module = importlib.import_module(f"servers.production.{kind}")
+    return dict(getattr(module, "SIGNALS", {}))
 
 
 def child_for(kind: str, app: str | None, upstream: Any, options: dict[str, Any]) -> Child:

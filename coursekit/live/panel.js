@@ -127,13 +127,38 @@ function page(model, changes) {
 function workerTable(model, changes) {
   const head = ["Role", "Process", "CPU %", "Memory MiB"];
   const rows = make("tbody");
+  // A child stands below its parent, one step to the right.
+  const who = (row) => make("td", { style: `padding-left: ${1.1 * row.depth}em` },
+    ...(row.depth ? [make("span", { "aria-hidden": "true" }, "\u2514 ")] : []), row.role);
   changes("workers", () => {
-    rows.replaceChildren(...model.get("workers").map((row) => make("tr", {},
-      ...[row.role, row.pid, row.cpu, row.memory].map((cell) => make("td", {}, String(cell))))));
+    rows.replaceChildren(...model.get("workers").map((row) => make("tr", {}, who(row),
+      ...[row.pid, row.cpu, row.memory].map((cell) => make("td", {}, String(cell))))));
   });
   return part("Processes", "fsts-workers-part", make("table", { class: "fsts-workers" },
     make("caption", {}, "Processes of the server"),
-    make("thead", {}, make("tr", {}, ...head.map((title) => make("th", { scope: "col" }, title)))), rows));
+    make("thead", {}, make("tr", {}, ...head.map((title) => make("th", { scope: "col" }, title)))), rows),
+  signalButtons(model, changes));
+}
+
+// One button for each signal that the master understands, with what it asks for.
+function signalButtons(model, changes) {
+  const list = make("div", { class: "fsts-signals", role: "group", "aria-label": "Signals to the master" });
+  const box = make("div", {}, make("p", {}, "Send the master a signal:"), list);
+  const draw = () => {
+    const signals = Object.entries(model.get("signals"));
+    const runs = model.get("state") === "running";
+    box.hidden = !runs || !signals.length;
+    const shown = signals.map(([name]) => name).join();
+    if (list.dataset.shown === shown) return;  // or the one in focus would lose it
+    list.dataset.shown = shown;
+    list.replaceChildren(...signals.map(([name, does]) => make("button", {
+      type: "button", title: does, "aria-label": `${name}: ${does}`,
+      onclick: () => model.send({ do: "signal", name }),
+    }, name)));
+  };
+  changes("signals", draw);
+  changes("state", draw);
+  return box;
 }
 
 function logTail(model, changes) {

@@ -8,6 +8,7 @@ second: a page that gets a thousand messages a second drops them.
 
 from __future__ import annotations
 
+import signal
 import threading
 import weakref
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import anywidget
 import httpx
 import traitlets
 
-from coursekit.live import shown
+from coursekit.live import commands, shown
 from coursekit.live.errors import ServerError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 EVERY = 0.2  # seconds between two looks at the server
 LINES = 200  # of the log, in the page
+FAILURES = (ServerError, httpx.HTTPError, OSError, LookupError, TypeError, ValueError)
 BODY = 20_000  # characters of a response's body, in the page
 
 
@@ -69,6 +71,7 @@ class Panel(anywidget.AnyWidget):
     notice = traitlets.Unicode().tag(sync=True)
     answer = traitlets.Dict().tag(sync=True)
     workers: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    signals: traitlets.Dict[str, str] = traitlets.Dict().tag(sync=True)
     log_tail = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, server: Server) -> None:
@@ -86,7 +89,7 @@ class Panel(anywidget.AnyWidget):
         """Take a message of the page. This runs in the kernel's loop: hand it on."""
         if message.get("do") == "watch":
             self.watch()
-        elif message.get("do") in ("start", "stop", "restart", "kill", "send"):
+        elif message.get("do") in ("start", "stop", "restart", "kill", "signal", "send"):
             threading.Thread(target=self._act, args=(message,), daemon=True).start()
 
     def _act(self, message: dict[str, Any]) -> None:
@@ -98,7 +101,7 @@ class Panel(anywidget.AnyWidget):
             try:
                 self.notice = ""
                 self._do(server, message)
-            except (ServerError, httpx.HTTPError, OSError, ValueError) as error:
+            except FAILURES as error:
                 self.notice = str(error) or type(error).__name__
             self._look(server)
         self.watch()
@@ -109,6 +112,9 @@ class Panel(anywidget.AnyWidget):
             self._request(server, message)
         elif what == "kill":
             self.notice = f"Killed process {server.kill()}."
+        elif what == "signal":
+            name = f"SIG{message['name']}"
+            self.notice = f"Sent {name} to process {server.kill('master', signal.Signals[name])}."
         else:
             self.state = {"start": "starting", "stop": "stopping", "restart": "restarting"}[what]
             actions: dict[str, Callable[[], None]] = {
@@ -160,6 +166,9 @@ class Panel(anywidget.AnyWidget):
                     "role": row.role,
                     "cpu": round(row.cpu),
                     "memory": round(row.memory),
+                    "depth": row.depth,
                 }
                 for row in server.workers
             ]
+            has_master = any(row["role"] == "master" for row in self.workers)
+            self.signals = commands.signals(server.kind) if has_master else {}

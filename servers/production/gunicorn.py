@@ -13,6 +13,14 @@ from servers.production import flags
 
 INSTALL = "pip install gunicorn"
 TAKES_FD = True
+SIGNALS = {
+    "HUP": "load the app anew: new workers start, then the old ones leave",
+    "TTIN": "one worker more",
+    "TTOU": "one worker less",
+    "TERM": "end, but answer what is in flight",
+    "INT": "end at once",
+    "QUIT": "end at once",
+}
 
 
 def command(

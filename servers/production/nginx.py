@@ -18,6 +18,11 @@ import os
 
 INSTALL = "your system's package nginx (python -m coursekit doctor has the command)"
 TAKES_FD = False
+SIGNALS = {
+    "HUP": "read the configuration anew: new workers start, the old ones finish",
+    "QUIT": "end, but answer what is in flight",
+    "TERM": "end at once",
+}
 
 CONFIG = """\
 daemon off;

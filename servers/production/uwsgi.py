@@ -22,6 +22,12 @@ TAKES_FD = False  # it takes --socket fd://N, if N listens already
 # It takes whatever comes for a request, so that no knock goes unseen by the app. And a worker that
 # is told to end before it accepts does not hear it.
 READY = r"(?m)^ready$"
+# HUP is not among them: it runs the program anew, which in its form of a Python package does not
+# find itself again.
+SIGNALS = {
+    "TERM": "end, because of --die-on-term; without it: load everything anew",
+    "INT": "end at once",
+}
 PROTOCOLS = {"http": "--http-socket", "uwsgi": "--socket", "router": "--http"}
 
 

@@ -125,6 +125,20 @@ def test_panel_kills_a_worker(lesson):
     expect(panel.locator(".fsts-state")).to_have_text("running")
 
 
+def test_panel_sends_signals(lesson):
+    cell = lesson.add_cell('live("gunicorn", threads=2, workers=2)')
+    lesson.run(cell)
+    panel = cell.locator(".fsts-panel")
+    roles = panel.locator("tbody td:first-child")
+    expect(roles).to_have_text(["master", "\u2514 worker", "\u2514 worker"])
+    panel.get_by_role("button", name="TTIN: one worker more").click()
+    expect(panel.get_by_role("alert")).to_have_text(re.compile(r"Sent SIGTTIN to process \d+\."))
+    expect(roles).to_have_count(4)
+    panel.get_by_role("button", name="TERM: end, but").press("Enter")
+    expect(panel.locator(".fsts-state")).to_have_text("stopped")
+    expect(panel.get_by_role("group", name="Signals to the master")).to_be_hidden()
+
+
 # The picture
 
 
