@@ -20,7 +20,8 @@ Rule 1  Workers that were there before are numbered as they appear in it: the on
 Rule 2  A signal stands where the clock has it: behind all that was seen before it, and before all
         that it causes. What `trace.wait` has seen stands before what is sent after it.
 Rule 3  Of starts and ends less than SLACK apart the ends come first, for an end is what a start
-        mends; after a HUP the starts do, where a reload begins with them (RELOADS).
+        mends; after a HUP the starts do, where a reload begins with them (RELOADS). Of two ends
+        that of a worker which had still to answer comes later.
 Rule 4  A worker's requests stand between its start and its end; what a client sees within SLACK of
         a start or an end stands before it.
 Not guaranteed is what the system decides: which of several workers takes which of several requests
@@ -178,28 +179,35 @@ def there(notes: Iterable[Note]) -> list[int]:
 def steps_of(notes: list[Note], calls: list[Call], kind: str) -> list[Step]:
     """Return the steps of processes in order; `kind` is that of the server."""
     left = [_step(note) for note in sorted(notes, key=lambda note: int(note["time"]))]
-    busy = list(dict.fromkeys(call.pid for call in calls))
-    ranks, made = RANKS, []
+    ranks, made, told = RANKS, [], 0
     while left:
         window = [left[0]]
         if left[0].kind == "signal":
             reload = (left[0].target, left[0].label) == ("arbiter", "SIGHUP") and kind in RELOADS
-            ranks = ("start", *RANKS[:3]) if reload else RANKS
+            ranks, told = ("start", *RANKS[:3]) if reload else RANKS, left[0].time
         else:
             for step in left[1:]:
                 if step.kind == "signal" or step.time - left[0].time > SLACK:
                     break
                 window.append(step)
-        made.append(min(window, key=lambda step: _rank(step, ranks, busy)))
+        made.append(min(window, key=lambda step: _rank(step, ranks, calls, told)))
         left.remove(made[-1])
     return made
 
 
-def _rank(step: Step, ranks: tuple[str, ...], busy: list[int]) -> tuple[Any, ...]:
+def _rank(step: Step, ranks: tuple[str, ...], calls: list[Call], told: int) -> tuple[Any, ...]:
     kind = "early" if step.kind == "log" and EARLY.search(step.label) else step.kind
-    place = busy.index(step.pid) if step.pid in busy else len(busy)
-    # A master that ends does so last.
-    return not step.pid, ranks.index(kind) if kind in ranks else 0, place, step.time
+    mine = [i for i, call in enumerate(calls) if call.pid == step.pid]
+    # A master ends last, a worker that still answers later than one that has nothing to do.
+    busy = any(_answered(calls[i]) > told for i in mine)
+    place = mine[0] if mine else len(calls)
+    return not step.pid, ranks.index(kind) if kind in ranks else 0, busy, place, step.time
+
+
+def _answered(call: Call) -> int:
+    """Return when the answer of a call was complete, as far as that is known."""
+    response = call.exchange.response if call.exchange else []
+    return response[-1].time if response else NEVER
 
 
 def _step(note: Note) -> Step:
