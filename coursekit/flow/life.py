@@ -199,7 +199,7 @@ def _rank(step: Step, ranks: tuple[str, ...], calls: list[Call], told: int) -> t
     kind = "early" if step.kind == "log" and EARLY.search(step.label) else step.kind
     mine = [i for i, call in enumerate(calls) if call.pid == step.pid]
     # A master ends last, a worker that still answers later than one that has nothing to do.
-    busy = any(_answered(calls[i]) > told for i in mine)
+    busy = kind == "gone" and any(_answered(calls[i]) > told for i in mine)
     place = mine[0] if mine else len(calls)
     return not step.pid, ranks.index(kind) if kind in ranks else 0, busy, place, step.time
 
