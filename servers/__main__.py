@@ -1,4 +1,4 @@
-"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR"""
+"""Run a toy server from the command line: python -m servers wsgi MODULE:ATTR (or proxy URL)"""
 
 import argparse
 import importlib
@@ -9,9 +9,11 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
-from servers import workers
+from servers import proxy, workers
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -20,15 +22,23 @@ def main(argv: list[str] | None = None) -> None:
     log = "%(asctime)s [%(process)d] %(levelname)s %(message)s"
     logging.basicConfig(format=log, level=logging.INFO)
     sys.path.insert(0, os.getcwd())
-    if options.workers > 1:
+    if options.kind == "wsgi" and options.workers > 1:
         prefork(options)
-    app = load(options.app)
+    serve = server(options)
     listener = open_listener(options)
     stop, stopper = socket.socketpair()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopper.close())
     announce(listener)
-    workers.serve_threads(listener, app, threads=options.threads, stop=stop)
+    serve(listener, stop=stop)
+
+
+def server(options: argparse.Namespace) -> Callable[..., None]:
+    """Return the function that serves in this process, all but its listener and `stop` given."""
+    if options.kind == "proxy":
+        trusted = frozenset(options.trusted)
+        return partial(proxy.serve_proxy, upstream=options.upstream, trusted=trusted)
+    return partial(workers.serve_threads, app=load(options.app), threads=options.threads)
 
 
 def prefork(options: argparse.Namespace) -> NoReturn:
@@ -59,9 +69,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     kinds = parser.add_subparsers(dest="kind", required=True)
     wsgi = kinds.add_parser("wsgi", help="serve a WSGI application with threads and processes")
     wsgi.add_argument("app", metavar="MODULE:ATTR", help="importable from the current folder")
-    wsgi.add_argument("--host", default="127.0.0.1")
-    wsgi.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
-    wsgi.add_argument("--fd", type=int, help="use this listening socket instead of host and port")
+    front = kinds.add_parser("proxy", help="pass requests on to another server")
+    front.add_argument("upstream", type=upstream_url, metavar="URL", help="http://HOST:PORT")
+    for kind in (wsgi, front):
+        kind.add_argument("--host", default="127.0.0.1")
+        kind.add_argument("--port", type=port_number, default=8000, help="0 picks a free one")
+        kind.add_argument("--fd", type=int, help="use this listening socket, not host and port")
+    front.add_argument("--trusted", action="append", default=[], metavar="ADDRESS",
+                       help="a proxy before this one, whose X-Forwarded-* is believed")  # fmt: skip
+    add_workers(wsgi)
+    return parser.parse_args(argv)
+
+
+def add_workers(wsgi: argparse.ArgumentParser) -> None:
+    """Add the options about threads and processes."""
     wsgi.add_argument("--threads", type=how_many, default=8, metavar="N", help="a worker")
     wsgi.add_argument("--workers", type=how_many, default=1, metavar="N", help="processes")
     several = wsgi.add_argument_group("with several workers")
@@ -71,7 +92,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                          help="after which a worker is replaced; 0: never")  # fmt: skip
     several.add_argument("--max-requests-jitter", type=int, default=0, metavar="N",
                          help="at most so many more, at random")  # fmt: skip
-    return parser.parse_args(argv)
+
+
+def upstream_url(text: str) -> tuple[str, int]:
+    """Return host and port of http://HOST:PORT; raise ArgumentTypeError or ValueError."""
+    url = urlsplit(text)
+    if url.scheme != "http" or not url.hostname or url.path.strip("/") or url.query:
+        raise argparse.ArgumentTypeError(f"{text!r} is not http://HOST:PORT")
+    return url.hostname, url.port or 80
 
 
 def port_number(text: str) -> int:

@@ -37,6 +37,16 @@ class Request(NamedTuple):
     fields: dict[bytes, bytes]
 
 
+class Response(NamedTuple):
+    """Hold an answer's head, all in bytes: `headers` as they came, `fields` as in a Request."""
+
+    status: int
+    reason: bytes
+    version: tuple[int, int]
+    headers: Headers
+    fields: dict[bytes, bytes]
+
+
 # RFC 9110 5.6.2 (token) and 5.5 (field-value). Bytes that are not in these classes do not
 # match, so validation is the parse itself. `++` and `*+` never give back what they took:
 # a hostile head cannot make the match slow.
@@ -112,9 +122,9 @@ def join_fields(headers: Headers) -> dict[bytes, bytes]:
     return fields
 
 
-def members(request: Request, name: bytes) -> list[bytes]:
+def members(message: Request | Response, name: bytes) -> list[bytes]:
     """Return the members of a comma-separated field, in lower case (RFC 9110 5.6.1)."""
-    value = request.fields.get(name)
+    value = message.fields.get(name)
     return [member.strip(b" \t") for member in value.lower().split(b",")] if value else []
 
 
@@ -184,9 +194,9 @@ def wants_continue(request: Request) -> bool:
     return True
 
 
-def wants_keep_alive(request: Request) -> bool:
-    """Tell whether the client lets the connection live on (RFC 9112 9.3)."""
-    if b"connection" not in request.fields:
-        return request.version >= (1, 1)
-    options = members(request, b"connection")
-    return b"close" not in options and (request.version >= (1, 1) or b"keep-alive" in options)
+def wants_keep_alive(message: Request | Response) -> bool:
+    """Tell whether the peer lets the connection live on (RFC 9112 9.3)."""
+    if b"connection" not in message.fields:
+        return message.version >= (1, 1)
+    options = members(message, b"connection")
+    return b"close" not in options and (message.version >= (1, 1) or b"keep-alive" in options)

@@ -19,6 +19,7 @@ from servers.head import (
     BARE_LF,
     TOKEN,
     VALUE,
+    Framing,
     Headers,
     ProtocolError,
     Request,
@@ -143,13 +144,16 @@ class Reader:
         if len(request.target) > limits.target:
             raise ProtocolError(f"target of {len(request.target)} bytes", 414)
         framing = request_framing(request)
+        if framing != "chunked" and framing > limits.body:
+            raise ProtocolError(f"body of {framing} bytes, limit {limits.body}", 413)
+        self.begin_body(framing)
+        return request
+
+    def begin_body(self, framing: Framing) -> None:
         if framing == "chunked":
             self.state, self.total = NEXT[HEADING, "chunked"], 0
-        elif framing > limits.body:
-            raise ProtocolError(f"body of {framing} bytes, limit {limits.body}", 413)
         else:
             self.state, self.left = NEXT[HEADING, "length"], framing
-        return request
 
     def check_start(self, head: bytes) -> Event | None:
         """Refuse what can never become a good head, by its first fault; else wait for more.

@@ -288,7 +288,8 @@ def test_a_worker_with_a_bug_tells_of_it(tmp_path):
     servers.pool.Pool.watch = fail
     """
     with master(tmp_path, app=app, bug=True) as server:
-        until(lambda: server.log().count("ZeroDivisionError: a bug") >= 2)  # it tries again
+        until(lambda: server.log().count("ended with status 1") >= 2)  # it tries again
+        assert server.log().count("ZeroDivisionError: a bug") >= 2
 
 
 def test_workers_end_with_a_killed_master(tmp_path):

@@ -140,7 +140,7 @@ def test_a_plot_has_a_name_a_table_and_no_background(toy):
 
 def test_outside_a_notebook_a_plot_is_a_sentence(toy, capsys):
     load.plot(load.closed(toy, "/", clients=1, requests=2), title="Latency")
-    assert capsys.readouterr().out == "[plot: latency, of: 1 clients, 2 requests]\n"
+    assert capsys.readouterr().out == "[plot: latency, of: 1 client, 2 requests]\n"
 
 
 def test_the_bar_fills_and_ends():

@@ -142,17 +142,17 @@ def test_who_is_served_no_more_needs_no_help():
 def test_a_stuck_leader_has_no_heartbeat(monkeypatch):
     crew, beats = pool.Pool(workers.listen(), workers.Service(app, {}), None), []
 
-    def end(self):
-        self.fault = ZeroDivisionError("the end of this test")
+    def end():
+        crew.fault = ZeroDivisionError("the end of this test")
 
-    monkeypatch.setattr(pool.Pool, "doze", end)
+    monkeypatch.setattr(crew, "doze", end)
     with crew.selector, crew.listener, crew.lead:
         crew.swept -= pool.STUCK
         with pytest.raises(ZeroDivisionError):
             crew.oversee(lambda: beats.append("stuck"))
         crew.fault = None
         crew.since = 0.0  # it is in the app: that may take as long as it likes
-        monkeypatch.setattr(pool.Pool, "pass_lead", lambda self, term: None)
+        monkeypatch.setattr(crew, "pass_lead", lambda term: None)
         with pytest.raises(ZeroDivisionError):
             crew.oversee(lambda: beats.append("busy"))
     assert beats == ["busy"]

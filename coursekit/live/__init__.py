@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from coursekit.live.errors import ServerError
     from coursekit.live.server import Server
     from coursekit.live.start import live
+    from coursekit.live.stored import here
 
-__all__ = ["Server", "ServerError", "kinds", "live", "missing", "shown", "wire"]
+__all__ = ["Server", "ServerError", "here", "kinds", "live", "missing", "shown", "wire"]
 
 _HOME = {
     "Server": "server",
     "ServerError": "errors",
+    "here": "stored",
     "kinds": "commands",
     "missing": "commands",
     "live": "start",

@@ -39,6 +39,7 @@ class Kind:
 
 
 FOUR: dict[str, Any] = {"threads": 4}  # where a server has threads at all
+GTHREAD = Kind("gunicorn", FOUR)
 UWSGI = Kind("uwsgi", {**FOUR, "protocol": "uwsgi"}, ("uwsgi",))
 APACHE = ("apache", "mod_wsgi")
 # What `score` takes by name.
@@ -47,14 +48,17 @@ SERVERS = {
     "toy prefork": Kind("toy", {"threads": 4, "process": True, "workers": 2}),
     "wsgiref": Kind("wsgiref"),
     "gunicorn sync": Kind("gunicorn"),
-    "gunicorn": Kind("gunicorn", FOUR),
+    "gunicorn": GTHREAD,
     "gunicorn gevent": Kind("gunicorn", {"worker_class": "gevent"}),
     "waitress": Kind("waitress", FOUR),
     "cheroot": Kind("cheroot", FOUR),
     "uwsgi": Kind("uwsgi", FOUR, ("uwsgi",)),
     "mod_wsgi daemon": Kind("apache", FOUR, APACHE),
     "mod_wsgi embedded": Kind("apache", {**FOUR, "mode": "embedded"}, APACHE),
-    "nginx + gunicorn": Kind("nginx", {}, ("nginx",), Kind("gunicorn", FOUR)),
+    "proxy + gunicorn": Kind("proxy", {}, (), GTHREAD),
+    "apache + gunicorn": Kind("apache", {}, ("apache",), GTHREAD),
+    "nginx + gunicorn": Kind("nginx", {}, ("nginx",), GTHREAD),
+    "nginx 1.1 + gunicorn": Kind("nginx", {"http_version": "1.1"}, ("nginx",), GTHREAD),
     "nginx + uwsgi": Kind("nginx", {"protocol": "uwsgi"}, ("nginx",), UWSGI),
 }
 

@@ -109,7 +109,8 @@ def closed(server: Any, path: str = "/", *, clients: int = 8, requests: int = 64
     of its own, so that a client is bound to no worker.
     """
     plan = _plan(server, path, clients, requests, None)
-    return _run(f"{clients} clients, {requests} requests", plan, expected=0.0)
+    many = f"{clients} client{'s' * (clients > 1)}, {requests} requests"
+    return _run(many, plan, expected=0.0)
 
 
 def open(server: Any, path: str = "/", *, rate: float = 50, seconds: float = 2.0) -> Report:

@@ -154,7 +154,7 @@ def _parts(server: Kind) -> list[Kind]:
 
 def version_of(kind: str) -> str:
     """Return name and version; the first two numbers where the system brings the program."""
-    if kind in ("toy", "wsgiref"):
+    if kind in ("toy", "proxy", "wsgiref"):
         return kind
     if kind in ("nginx", "apache"):
         program = TOOLS[kind].path() or kind

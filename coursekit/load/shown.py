@@ -18,6 +18,8 @@ from coursekit.practice.widgets import show
 
 INK = "#767676"  # 4.5 to 1 on white, 4.6 to 1 on black (WCAG 1.4.3)
 # Colour, line and marker differ, so that none of them is needed to tell the runs apart.
+STYLE = """<style>.fsts-numbers :is(th, td) { padding: 2px 10px; text-align: right }
+.fsts-numbers th:first-child { text-align: left }</style>"""
 STYLES = (
     ("#0072b2", "-", "o"),
     ("#d55e00", "--", "s"),
@@ -115,4 +117,5 @@ def table(rows: list[list[str]]) -> str:
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:]) + "</tr>"
         for row in body
     ]  # fmt: skip
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    body_rows = "".join(lines)
+    return f"{STYLE}<table class='fsts-numbers'><thead><tr>{top}</tr></thead>{body_rows}</table>"
