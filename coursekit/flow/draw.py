@@ -25,6 +25,9 @@ SCALE = 460  # px of a page's drawing to scale in time
 LABEL = 15  # px that a label needs for itself
 EDGES = 17.0, 87.0  # per cent of the width: first and last lane
 TIGHT = 14.0, 84.0  # the same where two diagrams stand side by side
+FULL = 14.0, 93.0  # the same with more than MANY lanes
+MANY = 4  # lanes that are evenly spaced; more stand as close as their titles let them
+STAGE = 470, 400, 800  # px that a page has, near enough: for one, one of a pair, many lanes
 
 INK, DIM, LINE, PAPER = "#1f2328", "#59636e", "#afb8c1", "#ffffff"
 ROLES = {"client": "#0969da", "front": "#1a7f37", "server": "#8250df", "app": "#9a6700",
@@ -68,18 +71,26 @@ class Drawing:
 
     def __init__(self, trace: Trace, *, live: bool, pair: bool = False) -> None:
         self.trace, self.live, self.pair = trace, live, pair
-        self.edges = TIGHT if pair else EDGES
         self.lanes = trace.lanes()
+        self.many = len(self.lanes) > MANY
+        self.edges = FULL if self.many else TIGHT if pair else EDGES
+        self.places = self._places()
         self.width = max(NARROW if pair else WIDTH, self.narrowest)
         self.numbers = {id(step): i for i, step in enumerate(trace.steps, 1)}
 
     @property
     def narrowest(self) -> int:
         """Return the width in px at which the titles of the lanes do not touch."""
-        sizes = [self._size(lane) for lane in self.lanes]
-        gap = max(((a + b) / 2 for a, b in zip(sizes, sizes[1:], strict=False)), default=0) + 10
         left, right = self.edges
-        return round(gap * (len(sizes) - 1) * 100 / (right - left))
+        return round(self.places[-1] * 100 / (right - left)) if self.places else 0
+
+    def _places(self) -> list[float]:
+        """Return how far the lanes are from the first one at least, in px."""
+        sizes = [self._size(lane) for lane in self.lanes]
+        gaps = [(a + b) / 2 + 8 for a, b in zip(sizes, sizes[1:], strict=False)]
+        if not self.many:
+            gaps = [max(gaps, default=0)] * len(gaps)
+        return [sum(gaps[:i]) for i in range(len(sizes))]
 
     def head(self, clock: bool = False) -> str:
         """Return the titles of the lanes, and one for the column of times."""
@@ -104,13 +115,22 @@ class Drawing:
                 and self.trace.lane(row.step, "server")[1] == lane[1]}
         return ends.get("start", 0), ends.get("gone", height)
 
-    def _size(self, lane: Lane) -> int:
-        return 8 * len(self.trace.label(lane, short=self.pair and self.live)) + 22
+    def _name(self, lane: Lane) -> str:
+        return self.trace.label(lane, short=self.many or (self.pair and self.live))
+
+    def _size(self, lane: Lane) -> float:
+        return (7 if self.many else 8) * len(self._name(lane)) + (14 if self.many else 22)
 
     def x(self, lane: float) -> str:
         """Return the place of a lane (or between two) across the page."""
-        left, right = self.edges
-        percent = left + lane * (right - left) / max(1, len(self.lanes) - 1)
+        return self._across(self._percent(lane))
+
+    def _percent(self, lane: float) -> float:
+        (left, right), places, at = self.edges, self.places, int(lane)
+        part = (lane - at) * (places[at + 1] - places[at]) if lane > at else 0
+        return left + (places[at] + part) * (right - left) / (places[-1] or 1)
+
+    def _across(self, percent: float) -> str:
         return f"{percent:.2f}%" if self.live else f"{percent * self.width / 100:.0f}"
 
     def at(self, lane: float, content: str, y: float = 0) -> str:
@@ -120,11 +140,10 @@ class Drawing:
         return f'<g transform="translate({self.x(lane)} {y:g})">{content}</g>'
 
     def _title(self, lane: Lane) -> str:
-        text = self.trace.label(lane, short=self.pair and self.live)
-        width = self._size(lane)
+        text, width, size = self._name(lane), self._size(lane), 11 if self.many else 13
         return (f'<rect class="fsts-lane fsts-{lane[0]}" x="{-width / 2:g}" y="8" '
-                f'width="{width}" height="28" rx="6" fill="{PAPER}" stroke="{ROLES[lane[0]]}" '
-                f'stroke-width="1.5"/>' + self._text(text, 0, 27, weight="600", size=13))
+                f'width="{width:g}" height="28" rx="6" fill="{PAPER}" stroke="{ROLES[lane[0]]}" '
+                f'stroke-width="1.5"/>' + self._text(text, 0, 27, weight="600", size=size))
 
     def _text(self, text: str, x: float | str, y: float, *, anchor: str = "middle", size: int = 12,
               weight: str = "400", fill: str = INK, css: str = "fsts-text") -> str:
@@ -180,12 +199,25 @@ class Drawing:
         head = self.at(target, _head(step, way, gap, color), row.y)
         text = step.label if len(step.label) <= 34 else step.label[:33] + "…"
         hidden = "" if row.labelled else " fsts-crowded"
-        middle = self.x((source + target) / 2)
+        middle, anchor = self._inside(self._percent(source), self._percent(target), text)
         # Text twice: the wide one below lifts the letters off the lines without paint-order,
         # which not every viewer of a still knows.
-        back = self._text(text, middle, row.y - 5, css="fsts-halo" + hidden).replace(
+        back = self._text(text, middle, row.y - 5, anchor=anchor, css="fsts-halo" + hidden).replace(
             "<text ", f'<text stroke="{PAPER}" stroke-width="4" aria-hidden="true" ')
-        return line + head + back + self._text(text, middle, row.y - 5, css="fsts-label" + hidden)
+        return line + head + back + self._text(text, middle, row.y - 5, anchor=anchor,
+                                               css="fsts-label" + hidden)
+
+    def _inside(self, source: float, target: float, text: str) -> tuple[str, str]:
+        """Return where a label stands: between its lanes, unless the edge is too near."""
+        middle = (source + target) / 2
+        room = STAGE[2 if self.many else int(self.pair)] if self.live else self.width
+        half = 360 * len(text) / room
+        if self.live or self.many:
+            if middle + half > 99:
+                return self._across(99), "end"
+            if middle - half < 14 and not self.pair:
+                return self._across(14), "start"
+        return self._across(middle), "middle"
 
 
 def _head(step: Step, way: int, gap: int, color: str) -> str:

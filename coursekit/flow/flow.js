@@ -34,6 +34,7 @@ function render({ model, el }) {
   let spacing = "even", bytes = "text";
 
   const root = make("div", data.figures.length > 1 ? "fsts-flow fsts-two" : "fsts-flow");
+  if (data.figures.some((figure) => figure.many)) root.classList.add("fsts-many");
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", data.title);
   root.dataset.lmSuppressShortcuts = "true"; // else the notebook takes the arrow keys
@@ -85,7 +86,7 @@ function render({ model, el }) {
   function draw() {
     stage.replaceChildren(...data.figures.map((figure) => {
       const box = make("div", "fsts-figure");
-      box.style.minWidth = `${figure.narrowest}px`; // then the stage scrolls
+      if (figure.many) box.style.minWidth = `${figure.narrowest}px`; // then the stage scrolls
       if (data.figures.length > 1) box.append(make("div", "fsts-name", figure.name));
       box.append(drawing("fsts-lanes", figure.head), drawing("fsts-steps", figure[spacing], data.alt));
       return box;

@@ -84,6 +84,7 @@ def _figure(trace: Trace, steps: Sequence[Step | None], marks: Sequence[bool],
     return {
         "name": trace.name,
         "narrowest": drawing.narrowest,
+        "many": drawing.many,
         "head": [draw.HEAD, drawing.head(clock=True)],
         "even": [height, drawing.body(draw.even(steps, marks), height, clock=True)],
         "time": [draw.SCALE, drawing.body(draw.timed(trace, steps, marks), draw.SCALE,

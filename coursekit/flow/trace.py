@@ -162,7 +162,8 @@ class Trace:
             if short:
                 one = "worker" if self.workers else "server"
             return f"worker {process}" if many else one
-        where = f"app in worker {process}" if many else "app"
+        where = f"app in worker {process}" if many and not short else (
+            f"app {process}" if many else "app")
         several = bool(thread) and len(self._threads(self._pids[process - 1])) > 1
         return f"{where}, thread {thread}" if several else where
 
