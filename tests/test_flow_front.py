@@ -16,6 +16,7 @@ PAIRS = [
     pytest.param("nginx", "gunicorn", "http", marks=pytest.mark.needs("nginx")),
     pytest.param("nginx", "uwsgi", "uwsgi", marks=pytest.mark.needs("nginx", "uwsgi")),
     pytest.param("apache", "gunicorn", "http", marks=pytest.mark.needs("apache")),
+    pytest.param("proxy", "gunicorn", "http"),
 ]
 BLOCK = b"\0\x1f\0\0\x0e\0REQUEST_METHOD\x03\0GET\x01\0A\x05\0hello"
 

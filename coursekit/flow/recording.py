@@ -1,4 +1,12 @@
-"""Record what passes between a client and a running server, and between the server and its app."""
+"""Record what passes between a client and a running server, and between the server and its app.
+
+    with live("gunicorn", APP, watch=True) as server, live("nginx", upstream=server) as front:
+        with flow.record(front) as trace:  # client, nginx, worker, app; the bytes of both wires
+            trace.get("/hello")
+    flow.show(trace)
+
+With processes=True the arbiter and its workers take part too: coursekit.flow.life.
+"""
 
 import os
 import time
