@@ -1,190 +1,243 @@
-"""A front and what is behind it: the same steps at each run, with the bytes of both wires."""
+"""The trace through a front: both wires and the app in one story, the same at each run."""
 
-import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from xml.etree import ElementTree
 
+import httpx
 import pytest
 
 from coursekit import flow
-from coursekit.flow import compare, decode, hops, tap
+from coursekit.flow import compare, decode, uwsgi
 from coursekit.flow.detail import detail
-from coursekit.flow.steps import SLACK, Step
-from coursekit.flow.tap import Tap, Wire
-from coursekit.live import live
+from coursekit.flow.front import ended
+from coursekit.flow.tap import Wire
+from coursekit.live import Server, live
 
+HELLO = "apps.hello_wsgi:app"
 MS = 1_000_000
+NOBODY = ("127.0.0.1", 1)  # a port that nobody listens on
+UWSGI = {"protocol": "uwsgi"}
 PAIRS = [
-    pytest.param("nginx", "gunicorn", "http", marks=pytest.mark.needs("nginx")),
-    pytest.param("nginx", "uwsgi", "uwsgi", marks=pytest.mark.needs("nginx", "uwsgi")),
-    pytest.param("apache", "gunicorn", "http", marks=pytest.mark.needs("apache")),
-    pytest.param("proxy", "gunicorn", "http"),
+    pytest.param("nginx", "gunicorn", {}, marks=pytest.mark.needs("nginx"), id="nginx-gunicorn"),
+    pytest.param("nginx", "uwsgi", UWSGI, marks=pytest.mark.needs("nginx", "uwsgi"),
+                 id="nginx-uwsgi"),
+    pytest.param("apache", "gunicorn", {}, marks=pytest.mark.needs("apache"),
+                 id="apache-gunicorn"),
 ]
-BLOCK = b"\0\x1f\0\0\x0e\0REQUEST_METHOD\x03\0GET\x01\0A\x05\0hello"
+nginx = pytest.mark.needs("nginx")
 
 
-def in_order(trace, *wanted):
-    """Assert that these rows, "who -> whom" and the label, come in this order."""
-    rows = iter([(trace.label(trace.lane(step, step.source)),
-                  trace.label(trace.lane(step, step.target)), step.label) for step in trace.steps])
-    missing = next((row for row in wanted if row not in rows), None)
-    assert missing is None, f"{missing!r} is not where it should be in\n{trace.table()}"
+@contextmanager
+def door(front: str, behind: str, options: dict[str, str], app: str = HELLO) -> Iterator[Server]:
+    with (live(behind, app, watch=True, errors="log", **options) as server,
+          live(front, upstream=server, errors="log", **options) as opened):
+        yield opened
 
 
-@pytest.mark.parametrize("front, kind, protocol", PAIRS)
-def test_a_request_is_the_same_story_at_each_run(front, kind, protocol):
-    spoken = {"protocol": "uwsgi"} if protocol == "uwsgi" else {}
-    with live(kind, "apps.echo_wsgi:app", watch=True, **spoken) as server:
-        with live(front, upstream=server, **spoken) as door:
-            tables = []
-            for _ in range(3):
-                with flow.record(door) as trace:
-                    assert trace.get("/hello").status_code == 200
-                    assert trace.post("/two", content=b"abc").content
-                tables.append((trace.table(), trace.mermaid()))
-            assert door.upstream is server
-            assert door.get("/").status_code == 200
-    worker = f"{kind} worker"
-    asked = "uwsgi request" if protocol == "uwsgi" else "GET /hello HTTP/1."
-    head = next(s.label for s in trace.steps if s.hop and s.label.startswith(asked))
-    in_order(trace, ("client", front, "connects"), ("client", front, "GET /hello HTTP/1.1"),
-             (front, worker, "connects"), (front, worker, head),
-             (worker, "app", "app(environ, start_response)"),
-             (worker, front, "closes (FIN)"), (front, "client", "HTTP/1.1 200 OK"),
-             ("client", front, "POST /two HTTP/1.1"), ("client", front, "body, 3 bytes"),
-             (front, worker, "connects"), (front, worker, "body, 3 bytes"),
-             (front, "client", "HTTP/1.1 200 OK"))
-    for each in tables:
-        assert each == tables[-1], f"{each[0]}\n{trace.table(times=True)}"
-    assert [each.call is not None for each in trace.exchanges] == [True, True]
-    assert str(server.address[1]) not in trace.table()
+def story(trace: flow.Trace) -> list[str]:
+    """Return the steps as "nginx -> client: HTTP/1.1 200 OK"."""
+    return [f"{trace.label(trace.lane(step, step.source))} -> "
+            f"{trace.label(trace.lane(step, step.target))}: {step.label}" for step in trace.steps]
 
 
-@pytest.mark.needs("nginx", "uwsgi")
-def test_the_detail_of_a_uwsgi_request_lists_its_variables():
-    with live("uwsgi", protocol="uwsgi", watch=True) as server:
-        with live("nginx", upstream=server, protocol="uwsgi") as door:
-            with flow.record(door) as trace:
-                trace.get("/hello?x=1")
-    step = next(step for step in trace.steps if step.label.startswith("uwsgi request, "))
-    shown = dict(detail(trace, step)["fields"])
-    assert (shown["REQUEST_METHOD"], shown["QUERY_STRING"]) == ("GET", "x=1")
-    assert step.label == f"uwsgi request, {len(shown)} variables"
-    assert step.note == "GET /hello?x=1"
+@pytest.mark.parametrize("front, behind, options", PAIRS)
+def test_both_wires_and_the_app_are_one_story_at_each_run(front, behind, options):
+    with door(front, behind, options) as opened:
+        address, upstream = opened.address, opened.upstream
+        forms = []
+        for _ in range(3):
+            with flow.record(opened) as trace:
+                assert trace.get("/hello?x=1").status_code == 200
+                assert trace.post("/post", content=b"abc").status_code == 200
+            forms.append((trace.table(), trace.mermaid(), trace.summary()))
+        assert (opened.address, opened.upstream) == (address, upstream)
+        assert opened.get("/").status_code == 200
+    assert forms[0] == forms[1] == forms[2]
+    server = f"{behind} worker"
+    assert [trace.label(lane) for lane in trace.lanes()] == ["client", front, server, "app"]
+    assert trace.title() == "GET /hello?x=1: 200, POST /post: 200"
+    told = story(trace)
+    version = {"nginx": "1.0", "apache": "1.1"}[front]
+    passed = trace.steps[3].label if options else f"GET /hello?x=1 HTTP/{version}"
+    assert told[:8] == [
+        f"client -> {front}: connects",
+        f"client -> {front}: GET /hello?x=1 HTTP/1.1",
+        f"{front} -> {server}: connects",
+        f"{front} -> {server}: {passed}",
+        f"{server} -> app: app(environ, start_response)",
+        f'app -> {server}: start_response("200 OK")',
+        f"app -> {server}: returns list of 1",
+        f"app -> {server}: yields 16 bytes"]
+    assert told[8].startswith(f"{server} -> {front}: HTTP/1.")
+    assert told[9:16] == [
+        f"{server} -> {front}: body, 16 bytes",
+        f"{server} -> {front}: closes (FIN)",
+        f"{front} -> {server}: closes (FIN)",
+        f"{front} -> client: HTTP/1.1 200 OK",
+        f"{front} -> client: body, 16 bytes",
+        f"client -> {front}: POST /post HTTP/1.1",
+        f"client -> {front}: body, 3 bytes"]
+    assert told[-2:] == [f"client -> {front}: closes (FIN)", f"{front} -> client: closes (FIN)"]
 
 
-@pytest.mark.needs("nginx")
-def test_a_stream_passes_piece_by_piece_only_if_the_front_lets_it():
-    told = {}
-    with live("gunicorn", "apps.stream_wsgi:app", watch=True) as server:
-        for buffering in (True, False):
-            with live("nginx", upstream=server, buffering=buffering) as door:
-                with flow.record(door) as trace:
-                    trace.get("/?n=2&size=8&pause=0.2", headers={"Connection": "close"})
-            at = [i for i, step in enumerate(trace.steps) if step.label.startswith("yields")]
-            first = next(i for i, step in enumerate(trace.steps)
-                         if step.source == "front" and step.label == "HTTP/1.1 200 OK")
-            told[buffering] = [first > i for i in at]
-    assert told == {True: [True, True], False: [True, False]}
+def ends_behind(trace: flow.Trace) -> list[str]:
+    second = {"front", "server"}
+    return [step.label for step in trace.steps
+            if {step.source, step.target} == second and step.kind in ("connect", "eof")]
 
 
-@pytest.mark.needs("apache")
-def test_a_kept_connection_behind_the_front_has_no_end():
-    with live("gunicorn", threads=2, watch=True) as server:
-        with live("apache", upstream=server) as door, flow.record(door) as trace:
+@pytest.mark.parametrize("front", [
+    "proxy", pytest.param("apache", marks=pytest.mark.needs("apache"))])
+def test_a_kept_connection_behind_the_front_has_no_end(front):
+    with live("gunicorn", HELLO, threads=2, watch=True) as server:
+        with live(front, upstream=server) as opened, flow.record(opened) as trace:
             assert [trace.get("/").status_code for _ in range(2)] == [200, 200]
-    behind = [step.label for step in trace.steps if step.hop and step.kind in ("connect", "eof")]
-    assert behind == ["connects"]
+    assert ends_behind(trace) == ["connects"]
 
 
-@pytest.mark.needs("nginx")
+@nginx
 def test_a_connection_that_ends_without_a_word_has_its_ends():
-    with live("gunicorn", threads=2, watch=True) as server:
+    with live("gunicorn", HELLO, threads=2, watch=True) as server:
         said = {"http_version": "1.1", "headers": {"Connection": ""}}
-        with live("nginx", upstream=server, **said) as door, flow.record(door) as trace:
+        with live("nginx", upstream=server, **said) as opened, flow.record(opened) as trace:
             trace.get("/")
-    behind = [step.label for step in trace.steps if step.hop and step.kind in ("connect", "eof")]
-    assert behind == ["connects", "closes (FIN)", "closes (FIN)"]
+    assert ends_behind(trace) == ["connects", "closes (FIN)", "closes (FIN)"]
 
 
-@pytest.mark.needs("nginx")
-def test_direct_and_through_a_front_can_be_compared():
-    with live("gunicorn", watch=True) as server:
-        with flow.record(server) as direct:
-            direct.get("/")
-        with live("nginx", upstream=server) as door, flow.record(door) as through:
+SLOW = """
+import pathlib, time
+def app(environ, start_response):
+    start_response("200 OK", [])
+    yield b"one"
+    if environ["PATH_INFO"] == "/wait":
+        for _ in range(2000):
+            if pathlib.Path(__file__).with_name("seen").exists():
+                break
+            time.sleep(0.01)
+    time.sleep(0.2)  # a pause that is told apart: longer than SLACK
+    yield b"two"
+"""
+
+
+@nginx
+def test_a_stream_shows_when_the_front_passed_each_piece_on(tmp_path, monkeypatch):
+    (tmp_path / "slow_app.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    plain = {"buffering": False, "http_version": "1.1"}
+    with live("gunicorn", "slow_app:app", watch=True) as server:
+        with live("nginx", upstream=server) as front, flow.record(front) as held:
+            assert held.get("/").content == b"onetwo"
+        with live("nginx", upstream=server, **plain) as front, flow.record(front) as passed:
+            url = "http://{}:{}/wait".format(*passed.address)
+            with httpx.stream("GET", url, trust_env=False, timeout=30) as response:
+                pieces = response.iter_raw()
+                assert next(pieces) == b"one"
+                (tmp_path / "seen").touch()
+                assert next(pieces) == b"two"
+    gives, sends = "app -> gunicorn worker: yields 3 bytes", "nginx -> client: chunk of "
+    assert [line for line in story(held) if line == gives or line.startswith(sends)] == [
+        gives, gives, f"{sends}6 bytes"]
+    assert [line for line in story(passed) if line == gives or line.startswith(sends)] == [
+        gives, f"{sends}3 bytes", gives, f"{sends}3 bytes"]
+
+
+@nginx
+def test_a_front_whose_server_is_gone_answers_alone():
+    with door("nginx", "gunicorn", {}) as opened, flow.record(opened) as trace:
+        opened.upstream.target = NOBODY
+        assert trace.get("/").status_code == 502
+    assert story(trace)[1:4] == ["client -> nginx: GET / HTTP/1.1",
+                                 "gunicorn worker -> nginx: refuses the connection",
+                                 "nginx -> client: HTTP/1.1 502 Bad Gateway"]
+
+
+@nginx
+def test_every_form_of_the_picture_has_the_front():
+    with door("nginx", "gunicorn", {}) as opened:
+        with flow.record(opened) as through:
             through.get("/")
-    assert through.name == "nginx, gunicorn"
-    table = compare.table(direct, through)
-    assert "front -> server" in table and "nginx, gunicorn" in table
-    widget = flow.Flow(direct, through)
-    assert "nginx" in widget.still["text/vnd.mermaid"]
+        with flow.record(opened.upstream) as direct:
+            direct.get("/")
+    widget, pair = flow.Flow(through), flow.Flow(through, direct)
+    for svg in (widget.still["image/svg+xml"], pair.still["image/svg+xml"]):
+        texts = [each.text for each in ElementTree.fromstring(svg).iter() if each.text]
+        assert "nginx" in texts
+    assert "participant L1 as nginx" in widget.still["text/vnd.mermaid"]
+    assert compare.table(through, direct).startswith("                 nginx + gunicorn")
+    assert widget.data["rows"][3][0]["who"] == "nginx → gunicorn worker"
+    assert "fsts-front" in widget.data["figures"][0]["even"][1]
     widget.close()
+    pair.close()
 
 
-@pytest.mark.needs("nginx")
-def test_a_front_with_nobody_behind_answers_alone():
-    class Nobody:
-        kind, address = "nobody", None
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        Nobody.address = free.getsockname()
-    with live("nginx", upstream=Nobody) as door, flow.record(door) as trace:
-        assert trace.get("/", headers={"Connection": "close"}).status_code == 502
-    in_order(trace, ("client", "nginx", "GET / HTTP/1.1"),
-             ("nginx", "client", "HTTP/1.1 502 Bad Gateway"))
+def packet(**names: str) -> bytes:
+    words = [word.encode() for pair in names.items() for word in pair]
+    body = b"".join(len(word).to_bytes(2, "little") + word for word in words)
+    return b"\0" + len(body).to_bytes(2, "little") + b"\0" + body
 
 
-def test_a_block_of_variables_is_read_and_what_is_none_is_not():
-    assert decode.variables(BLOCK) == [("REQUEST_METHOD", "GET"), ("A", "hello")]
-    for broken in (b"", b"\0\x1f", BLOCK[:-1], b"\1" + BLOCK[1:], b"\0\x02\0\0\x01\0",
-                   b"\0\x03\0\0\x01\0A"):
-        assert decode.variables(broken) == []
-    (head,) = decode.requests(BLOCK)
-    assert (head.label, head.request, head.end) == (
-        "uwsgi request, 2 variables", ("GET", ""), len(BLOCK))
+ASKED = packet(REQUEST_METHOD="POST", REQUEST_URI="/a?b", HTTP_COOKIE="secret", SECRET="hidden")
 
 
-def made(*times):
-    return [Step(time, "a", "b", "x", str(time)) for time in times]
+def test_a_uwsgi_packet_is_read_whole_or_not_at_all():
+    parts = uwsgi.requests(ASKED + b"abc")
+    assert [part.label for part in parts] == ["uwsgi request, 4 variables", "body, 3 bytes"]
+    assert parts[0].asked == ("POST", "/a?b")
+    wrong = [b"", b"\0\0", ASKED[:-1], b"\1" + ASKED[1:], packet()[:1] + b"\x02\0\0\x09\0",
+             packet()[:1] + b"\x03\0\0\x01\0a"]
+    assert [uwsgi.variables(data) for data in wrong] == [None] * len(wrong)
+    assert uwsgi.requests(b"GET / HTTP/1.1\r\n\r\n") == decode.requests(b"GET / HTTP/1.1\r\n\r\n")
 
 
-def test_orders_are_joined_by_cause_then_clock_then_rule():
-    left, right = made(0, 10 * MS), made(5 * MS, 500 * MS)
-    assert hops.merge(left, right, {}, first=0) == [*left, *right]
-    assert hops.merge(left, right, {}, first=1) == [right[0], *left, right[1]]
-    waits = {id(right[0]): [left[0]]}
-    assert hops.merge(left, right, waits, first=1) == [left[0], right[0], left[1], right[1]]
-    far = made(2 * SLACK)
-    assert hops.merge(far, right, {}, first=0) == [right[0], *far, right[1]]
-    both = {id(right[0]): [left[1]], id(left[0]): [right[1]]}  # cannot be: still all are there
-    assert len(hops.merge(left, right, both, first=0)) == 4
+def made(*, late: int = 1) -> flow.Trace:
+    """A request through a front; `late` in ms is when the server's FIN was noted."""
+    trace = flow.Trace("uwsgi", front="nginx")
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    request = b"POST /a?b HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+    wires = [Wire(0, 1, "client", "connect"), Wire(MS, 1, "client", "data", request),
+             Wire(5 * MS, 1, "server", "data", answer), Wire(6 * MS, 1, "client", "eof"),
+             Wire(7 * MS, 1, "server", "eof")]
+    behind = [Wire(2 * MS, 1, "client", "connect"), Wire(3 * MS, 1, "client", "data", ASKED),
+              Wire(4 * MS, 1, "server", "data", answer), Wire((4 + late) * MS, 1, "server", "eof"),
+              Wire((5 + late) * MS, 1, "client", "eof")]
+    trace.load(wires, [], behind)
+    return trace
 
 
-def test_a_wire_is_settled_when_it_ended_or_is_kept():
-    asked = Wire(1, 1, "client", "data", b"GET / HTTP/1.1\r\n\r\n")
-    kept = Wire(2, 1, "server", "data", b"HTTP/1.1 204 No Content\r\n\r\n")
-    last = Wire(2, 1, "server", "data", b"HTTP/1.1 204 No\r\nConnection: close\r\n\r\n")
-    ends = [Wire(3, 1, "server", "eof"), Wire(4, 1, "client", "eof")]
-    connect = Wire(0, 1, "client", "connect")
-    for wires in ([], [connect], [connect, asked, kept], [connect, asked, last, *ends],
-                  [connect, asked, Wire(3, 1, "server", "reset")]):
-        assert hops.settled(wires), wires
-    for wires in ([connect, asked], [connect, asked, last], [connect, asked, last, ends[0]],
-                  [connect, asked, kept, ends[0]]):
-        assert not hops.settled(wires), wires
+def test_what_nobody_waits_for_has_one_place():
+    assert made().table() == made(late=3).table() == made(late=9).table()
+    assert made().table() != made(late=200).table()
+    assert story(made())[4:7] == ["uwsgi -> nginx: HTTP/1.1 200 OK", "uwsgi -> nginx: closes (FIN)",
+                                  "nginx -> uwsgi: closes (FIN)"]
 
 
-def test_a_tap_that_is_full_relays_on_and_says_so(monkeypatch):
-    monkeypatch.setattr(tap, "KEPT", 1000)
-    with socket.create_server(("127.0.0.1", 0)) as listener, Tap(listener.getsockname()) as small:
-        with socket.create_connection(small.address, timeout=5) as client:
-            server, _ = listener.accept()
-            with server:
-                server.settimeout(5)
-                for _ in range(3):
-                    client.sendall(b"x" * 500)
-                    assert len(server.recv(500, socket.MSG_WAITALL)) == 500
-        assert small.full
-        assert sum(len(wire.data) for wire in small.events) == 500
-    trace = flow.Trace("small", wires=small.events)
-    trace.full = True
-    assert "more went by than is kept" in trace.table()
+def test_variables_are_named_and_only_harmless_values_shown():
+    trace = made()
+    step = next(step for step in trace.steps if step.kind == "variables")
+    assert step.note == "POST /a?b"
+    assert detail(trace, step)["fields"] == [
+        ["REQUEST_METHOD", "POST"], ["REQUEST_URI", "/a?b"], ["HTTP_COOKIE", "(not shown)"],
+        ["SECRET", "(not shown)"]]
+    assert detail(trace, trace.steps[0])["fields"] == []
+
+
+def test_two_requests_at_once_that_are_alike_keep_the_clocks_order():
+    one, two = made(), made()
+    trace = flow.Trace("uwsgi", front="nginx")
+    again = [Wire(w.time, 2, w.sender, w.kind, w.data) for w in two.wires]
+    behind = [Wire(w.time, w.connection - 1, w.sender, w.kind, w.data) for w in one.behind]
+    trace.load(one.wires + again, [], behind + [
+        Wire(w.time, 2, w.sender, w.kind, w.data) for w in behind])
+    times = [step.time for step in trace.steps if not step.ends]  # an end stands with its answer
+    assert len(trace.steps) == 20 and times == sorted(times)
+
+
+def test_it_is_known_which_connections_are_still_to_end():
+    begun = [Wire(0, 1, "client", "connect")]
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    closing = [*begun, Wire(1, 1, "server", "data", head)]
+    over = [Wire(2, 1, "server", "eof"), Wire(3, 1, "client", "eof")]
+    assert ended([]) and ended(begun) and not ended(closing) and ended(closing + over)
+    assert not ended([*begun, Wire(1, 1, "client", "data", ASKED)])
+    assert ended([Wire(0, 1, "server", "refused")])

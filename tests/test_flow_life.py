@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from coursekit import flow
-from coursekit.flow import life
-from coursekit.flow.steps import SLACK
+from coursekit.flow import life, lived
+from coursekit.flow.steps import SLACK, Step
 from coursekit.live import live
 
 MS = 1_000_000
@@ -47,7 +47,7 @@ def rows(trace):
               trace.label(trace.lane(step, step.target), short=True), step)
              for step in trace.steps]
     return [f"{who} -> {whom}: {step.label}" for who, whom, step in named
-            if step.kind in life.KINDS]
+            if step.kind in lived.KINDS]
 
 
 class Gate:
@@ -207,3 +207,19 @@ def test_the_order_of_what_is_close_together_is_a_rule():
     assert told([*before, *late])[1:] == ["w1 -> a: ends", "a -> w3: starts"]
     last = [note(5, "gone", 1), note(6, "gone", 2), note(7, "gone", 3)]
     assert told([*before, *last]) == ["w1 -> a: ends", "w2 -> a: ends", "a -> you: ends"]
+
+
+def made(*times):
+    return [Step(time, "a", "b", "x", str(time)) for time in times]
+
+
+def test_orders_are_joined_by_cause_then_clock_then_rule():
+    left, right = made(0, 10 * MS), made(5 * MS, 500 * MS)
+    assert lived.merge(left, right, {}) == [*left, *right]
+    assert lived.merge(left, right, {id(left[1]): [right[0]]}) == [
+        left[0], right[0], left[1], right[1]]
+    late = made(2 * SLACK)
+    assert lived.merge(late, right, {}) == [right[0], *late, right[1]]
+    assert lived.merge(late, right, {id(right[0]): late}) == [*late, *right]
+    both = {id(right[0]): [left[1]], id(left[0]): [right[1]]}  # cannot be: still all are there
+    assert len(lived.merge(left, right, both)) == 4

@@ -1,4 +1,4 @@
-"""Bytes of one direction of a connection in, parts of HTTP/1.1 messages out; uwsgi requests too.
+"""Bytes of one direction of a connection in, parts of HTTP/1.1 messages out.
 
 Rule 1  It never fails: what cannot be read as HTTP is a part of kind "other".
 Rule 2  The parts cover the bytes without a gap, in order.
@@ -8,7 +8,6 @@ Left out: WebSocket frames and HTTP/2, which are "other" after the head that swi
 """
 
 import re
-import struct
 from dataclasses import dataclass
 
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]+)[^\r\n]*\r?\n")
@@ -25,7 +24,7 @@ class Part:
     label: str
     size: int = 0  # bytes of content that it carries
     interim: bool = False
-    request: tuple[str, str] = ("", "")  # of a request's head: method and target
+    asked: tuple[str, str] = "", ""  # method and target, in the first part of a request
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ class Head:
     first: str
     headers: dict[str, str]
     end: int
-    asked: tuple[str, str] = ("", "")  # method and target, where the first line has none
 
     @property
     def status(self) -> int:
@@ -44,10 +42,9 @@ class Head:
         return int(found[1]) if found else 0
 
     @property
-    def request(self) -> tuple[str, str]:
-        """Return method and target of a request."""
-        method, _, rest = self.first.partition(" ")
-        return self.asked if any(self.asked) else (method, rest.rpartition(" ")[0])
+    def method(self) -> str:
+        """Return the method of a request."""
+        return self.first.split(" ")[0]
 
 
 def read_head(data: bytes, start: int) -> Head | None:
@@ -61,43 +58,13 @@ def read_head(data: bytes, start: int) -> Head | None:
     return Head(first, headers, found.end())
 
 
-def variables(data: bytes, start: int = 0) -> list[tuple[str, str]]:
-    """Return the names and values of the uwsgi request that begins at `start`; [] if none does.
-
-    https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html: modifier1 (0: WSGI), the size of
-    the block in two bytes, the lower first, modifier2; then names and values in turn, each with
-    its size before it.
-    """
-    if data[start:start + 1] != b"\0" or len(data) < start + 4:
-        return []
-    at, texts = start + 4, []
-    end = at + struct.unpack_from("<H", data, start + 1)[0]
-    while at + 2 <= end <= len(data):
-        size = struct.unpack_from("<H", data, at)[0]
-        texts.append(data[at + 2:at + 2 + size].decode("latin-1"))
-        at += 2 + size
-    whole = at == end and len(texts) % 2 == 0
-    return list(zip(texts[::2], texts[1::2], strict=True)) if whole else []
-
-
-def read_uwsgi(data: bytes, start: int) -> Head | None:
-    """Return the head that a uwsgi request stands for, or None if none begins at `start`."""
-    pairs = dict(found := variables(data, start))
-    if not found:
-        return None
-    headers = {"content-length": pairs.get("CONTENT_LENGTH", "")}
-    end = start + 4 + struct.unpack_from("<H", data, start + 1)[0]
-    return Head(f"uwsgi request, {len(found)} variables", headers, end,
-                (pairs.get("REQUEST_METHOD", ""), pairs.get("REQUEST_URI", "")))
-
-
 def requests(data: bytes) -> list[Part]:
     """Return the parts of a client's bytes."""
     parts: list[Part] = []
     at, message = 0, 0
     while at < len(data):
-        head = read_uwsgi(data, at) or read_head(data, at)
-        if head is None or not re.search(r" HTTP/\d\.\d$|^uwsgi ", head.first):
+        head = read_head(data, at)
+        if head is None or not re.search(r" HTTP/\d\.\d$", head.first):
             break
         parts.append(_head_part(head, at, message))
         at = _body(data, head.end, head, message, parts)
@@ -126,7 +93,9 @@ def responses(data: bytes, methods: list[str]) -> list[Part]:
 
 
 def _head_part(head: Head, start: int, message: int, interim: bool = False) -> Part:
-    return Part("head", start, head.end, message, head.first, interim=interim, request=head.request)
+    target = head.first.partition(" ")[2].rpartition(" ")[0]
+    return Part("head", start, head.end, message, head.first, interim=interim,
+                asked=(head.method, target))
 
 
 def _rest(data: bytes, at: int, message: int) -> list[Part]:

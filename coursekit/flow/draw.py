@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from coursekit.flow.life import KINDS
+from coursekit.flow.lived import KINDS
 from coursekit.flow.steps import Step
 from coursekit.flow.trace import Lane, Trace
 
@@ -75,7 +75,7 @@ class Drawing:
         self.many = len(self.lanes) > MANY
         self.edges = FULL if self.many else TIGHT if pair else EDGES
         self.places = self._places()
-        self.width = max(NARROW if pair else WIDTH, self.narrowest)
+        self.width = max(width(trace, pair), self.narrowest)
         self.numbers = {id(step): i for i, step in enumerate(trace.steps, 1)}
 
     @property
@@ -245,17 +245,22 @@ def still(figures: Sequence[tuple[Trace, list[Row]]], alt: str) -> str:
     """Return one diagram, or several side by side, as an image that needs no style sheet."""
     pair = len(figures) > 1
     drawings = [Drawing(trace, live=False, pair=pair) for trace, _ in figures]
-    width = max(drawing.width for drawing in drawings)
+    widths = [drawing.width for drawing in drawings]
     height = HEAD + ROW * max(len(rows) for _, rows in figures) + 12
     drawn = ""
     for i, (drawing, (_, rows)) in enumerate(zip(drawings, figures, strict=True)):
-        drawn += (f'<g transform="translate({i * width} 0)">{drawing.head()}'
+        drawn += (f'<g transform="translate({sum(widths[:i])} 0)">{drawing.head()}'
                   f'<g transform="translate(0 {HEAD})">{drawing.body(rows, height - HEAD)}</g></g>')
-    size = f"{len(figures) * width} {height}"
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{len(figures) * width}" '
+    size = f"{sum(widths)} {height}"
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{sum(widths)}" '
             f'height="{height}" viewBox="0 0 {size}" role="img" aria-label="{escape(alt)}">'
             f'<title>{escape(alt)}</title><rect width="100%" height="100%" fill="{PAPER}"/>'
             f'{drawn}</svg>')
+
+
+def width(trace: Trace, pair: bool) -> int:
+    """Return the width of a still in px: a front is one lane more."""
+    return (NARROW if pair else WIDTH) * (4 if trace.front else 3) // 3
 
 
 def described(trace: Trace) -> str:

@@ -20,10 +20,12 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from coursekit.flow import decode
 from coursekit.flow.steps import (
     SLACK,
     Call,
     Exchange,
+    Requests,
     Step,
     app_step,
     calls_of,
@@ -35,7 +37,8 @@ from coursekit.flow.tap import Wire
 HIDDEN = {"end", "done"}  # they order other steps, and say nothing to a reader
 
 
-def build(wires: list[Wire], notes: Iterable[dict[str, Any]]
+def build(wires: list[Wire], notes: Iterable[dict[str, Any]],
+          requests: Requests = decode.requests
           ) -> tuple[list[Step], list[Exchange], list[Call]]:
     """Return all steps in order, the exchanges, and the calls of the app."""
     calls = calls_of(notes)
@@ -44,7 +47,7 @@ def build(wires: list[Wire], notes: Iterable[dict[str, Any]]
     for number in sorted({wire.connection for wire in wires}):
         mine = [wire for wire in wires if wire.connection == number]
         marks += marks_of(mine)
-        exchanges += exchanges_of(mine)
+        exchanges += exchanges_of(mine, requests)
     match(calls, exchanges, {wire.port: wire.connection for wire in wires if wire.port})
     for call in calls:
         call.steps = [app_step(note, call) for note in call.events]
@@ -165,27 +168,24 @@ def _place_closes(marks: list[Step], exchanges: list[Exchange]) -> None:
                    for step in each.response]
         if any(closes[0].time < step.time < closes[1].time for step in answers):
             continue  # a half-close: what came after it stays after it
-        heads = heads_of(each for each in exchanges if each.connection == number)
+        heads = [step for step in answers if step.kind == "head"]
         cut = bool(answers) and answers[-1].kind in ("chunk", "cut off")  # no end came: broken off
         cut = cut or any(each.call and not each.call.done for each in exchanges
                          if each.connection == number)  # its process was ended
-        announced = "server" if cut or any(closing(head.data) for head in heads) else "client"
+        packet = any(step.kind == "variables" for each in exchanges
+                     if each.connection == number for step in each.request)  # uwsgi: one, then over
+        ends = cut or packet or any(closing(head.data) for head in heads)
+        announced = "server" if ends else "client"
         first, second = sorted(closes, key=lambda step: step.source != announced)
         first.place = min(first.place, second.place)
         last = max(answers, key=lambda step: step.place, default=first)
-        if announced == "server" and not cut and 0 < first.time - last.time <= SLACK:
+        if ends and not cut and 0 < first.time - last.time <= SLACK:
             after(first, last)
         after(second, first)
 
 
-def heads_of(exchanges: Iterable[Exchange]) -> list[Step]:
-    """Return the heads of answers, and those of uwsgi requests, which end their connection."""
-    return [step for each in exchanges for step in each.request + each.response
-            if step.kind == "head" and (step.source == "server" or step.data[:1] == b"\0")]
-
-
 def closing(head: bytes) -> bool:
-    """Tell whether a connection will end after the answer that this head is, or asks for."""
+    """Tell whether a head says that its connection ends after the response."""
     lower = head.lower()
-    return head[:1] == b"\0" or b"\r\nconnection: close" in lower or (
+    return b"\r\nconnection: close" in lower or (
         lower.startswith(b"http/1.0") and b"keep-alive" not in lower)

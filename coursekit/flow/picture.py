@@ -82,7 +82,7 @@ def _figure(trace: Trace, steps: Sequence[Step | None], marks: Sequence[bool],
     drawing = draw.Drawing(trace, live=True, pair=pair)
     height = draw.ROW * len(steps) + 12
     return {
-        "name": trace.name,
+        "name": trace.heading,
         "narrowest": drawing.narrowest,
         "many": drawing.many,
         "head": [draw.HEAD, drawing.head(clock=True)],

@@ -70,8 +70,7 @@ def recorded(name: str) -> Trace:
     """Return the trace that was kept under this name; it says when it was recorded."""
     kept: dict[str, Any] = json.loads(_file(name).read_text("utf-8"))
     wires = [Wire(**{**wire, "data": wire["data"].encode("latin-1")}) for wire in kept["wires"]]
-    trace = Trace(kept["name"], workers=kept["workers"], front=kept.get("front", ""),
-                  server=kept.get("server", ""), wires=wires, notes=kept["notes"])  # fmt: skip
+    trace = Trace(kept["name"], workers=kept["workers"], wires=wires, notes=kept["notes"])
     trace.origin = f"recorded on {kept['date']} with {kept['with']}"
     return trace
 
@@ -80,8 +79,7 @@ def keep(name: str, trace: Trace, versions: str) -> Path:
     """Write a trace into its file, with the date and what it was made with."""
     wires = [{**asdict(wire), "data": wire.data.decode("latin-1")} for wire in trace.wires]
     kept = {"date": date.today().isoformat(), "with": versions, "name": trace.name,
-            "workers": trace.workers, "front": trace.front, "server": trace.server,
-            "wires": wires, "notes": trace.notes}  # fmt: skip
+            "workers": trace.workers, "wires": wires, "notes": trace.notes}  # fmt: skip
     FOLDER.mkdir(exist_ok=True)
     _file(name).write_text(json.dumps(kept, indent=1, ensure_ascii=True) + "\n", "utf-8")
     return _file(name)

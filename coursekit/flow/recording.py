@@ -11,16 +11,16 @@ With processes=True the arbiter and its workers take part too: coursekit.flow.li
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
 
 from coursekit.flow.events import EventList, Note, read_events
-from coursekit.flow.hops import settled
+from coursekit.flow.front import ended
 from coursekit.flow.life import Life, nobody
 from coursekit.flow.steps import calls_of
-from coursekit.flow.tap import Tap
+from coursekit.flow.tap import Tap, Wire
 from coursekit.flow.trace import Trace
 from coursekit.flow.watch import watch
 
@@ -39,19 +39,19 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
     are, if the server does not. Only what is sent through `trace` is seen.
     With apart=True each process and thread has a lane: which one takes a request is chance, so
     the picture then may differ from run to run.
-    If `server` is a front, such as nginx, the wire behind it is recorded too: the front starts
-    again, at the beginning and at the end, to be told of the tap in front of its upstream.
-    With processes=True workers that start and end and what they are told are seen: see life.
+    A front has a lane of its own: it is started anew with a second tap before its upstream, whose
+    app is the one to watch, and once more at the end.
+    With processes=True workers that start and end, and what they are told, are seen: see life.
     """
     # long: each `with` needs the one before it
-    front, server = _parted(server)
-    with ExitStack() as stack:
-        life = stack.enter_context(Life(server)) if processes else None
-        read = stack.enter_context(_noting(server, events))
-        far = stack.enter_context(_behind(front)) if front else None
-        tap = stack.enter_context(Tap(getattr(front or server, "address", server)))
-        taps = [tap] + ([far] if far else [])
-        trace = _trace(front, server, name, apart)
+    front = server if getattr(server, "upstream", None) is not None else None
+    last = front.upstream if front else server
+    kind = str(getattr(last, "kind", "server"))
+    trace = Trace(name or kind, kind=kind, workers=_has_workers(last), apart=apart,
+                  front=front.kind if front else "")
+    with (Life(last) if processes else nullcontext() as life,
+          _noting(last, events) as read, _between(front) as (behind, full),
+          Tap(getattr(server, "address", server)) as tap):
         client = httpx.Client(base_url=f"http://{tap.address[0]}:{tap.address[1]}",
                               trust_env=False)
         trace.open(tap.address, client, lambda: _counts(read(), life))
@@ -61,41 +61,29 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
             _until(lambda: all(call.done or nobody(call.pid) for call in calls_of(read())))
             client.close()
             tap.wait(PATIENCE)
-            if far:
-                _until(lambda: settled(far.events))
-            trace.full = any(each.full for each in taps)
-            trace.close([wire for each in taps for wire in each.events],
-                        [*read(), *(life.read() if life else ())])
-
-
-def _parted(server: Any) -> tuple[Any, Any]:
-    """Return the front, or None, and the server that calls the app."""
-    behind = getattr(server, "upstream", None)
-    return (server, behind) if behind is not None else (None, server)
-
-
-def _trace(front: Any, server: Any, name: str, apart: bool) -> Trace:
-    kinds = [str(getattr(each, "kind", "server")) for each in (front, server) if each is not None]
-    return Trace(name or ", ".join(kinds), workers=_has_workers(server), apart=apart,
-                 front=kinds[0] if front else "", server=kinds[-1] if front else name or kinds[-1])
-
-
-@contextmanager
-def _behind(front: Any) -> Iterator[Tap]:
-    """Put a tap between a front and its upstream, for as long."""
-    upstream = front.upstream
-    with Tap(upstream.address, hop=1) as tap:
-        front.upstream = tap
-        try:
-            yield tap
-        finally:
-            front.upstream = upstream
+            _until(lambda: ended(behind()))
+            trace.full = tap.full or full()
+            trace.close(tap.events, [*read(), *(life.read() if life else ())], behind())
 
 
 def _counts(notes: list[Note], life: Life | None) -> dict[str, int]:
-    calls = sum(note["kind"] == "call" for note in notes)
     starts, ends = (life.count(kind) if life else 0 for kind in ("start", "gone"))
-    return {"calls": calls, "starts": starts, "ends": ends}
+    return {"calls": sum(note["kind"] == "call" for note in notes), "starts": starts, "ends": ends}
+
+
+@contextmanager
+def _between(front: Any) -> Iterator[tuple[Callable[[], list[Wire]], Callable[[], bool]]]:
+    """Put a second tap between a front and its upstream, for as long."""
+    if front is None:
+        yield list, bool
+        return
+    upstream = front.upstream
+    with Tap(upstream.address) as tap:
+        front.upstream = tap
+        try:
+            yield lambda: tap.events, lambda: tap.full
+        finally:
+            front.upstream = upstream
 
 
 @contextmanager

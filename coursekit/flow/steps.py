@@ -6,7 +6,7 @@ Rule 2  Text of a step holds no time, port or pid, so that a saved output is the
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from coursekit.flow.tap import Wire
 
 SLACK = 50_000_000  # ns: far above a thread switch on a busy machine, far below a pause to teach
 
+Requests = Callable[[bytes], list[decode.Part]]
 
 
 @dataclass(eq=False)
@@ -33,7 +34,6 @@ class Step:
     call: "Call | None" = None
     info: Note = field(default_factory=dict)
     place: tuple[int, ...] = ()
-    hop: int = 0  # which wire: 0 is the client's, 1 the one behind a front
     pid: int = 0  # of the worker whose life this is about
 
     @property
@@ -70,7 +70,6 @@ class Exchange:
     response: list[Step] = field(default_factory=list)
     carried: dict[int, int] = field(default_factory=dict)  # id of step: content bytes up to it
     call: Call | None = None
-    behind: "Exchange | None" = None  # what a front made of it
 
 
 def calls_of(notes: Iterable[Note]) -> list[Call]:
@@ -98,15 +97,15 @@ def marks_of(wires: list[Wire]) -> Iterator[Step]:
                        connection=wire.connection)
 
 
-def exchanges_of(wires: list[Wire]) -> list[Exchange]:
+def exchanges_of(wires: list[Wire], requests: Requests = decode.requests) -> list[Exchange]:
     """Return the requests and responses of one connection, in order."""
     number = wires[0].connection
     client = _Stream([wire for wire in wires if wire.kind == "data" and wire.sender == "client"])
     server = _Stream([wire for wire in wires if wire.kind == "data" and wire.sender == "server"])
     made: list[Exchange] = []
-    for part in decode.requests(client.data):
+    for part in requests(client.data):
         if part.message == len(made):
-            made.append(Exchange(number, *part.request))
+            made.append(Exchange(number, *part.asked))
         made[part.message].request += client.steps(part)
     carried = 0
     for part in decode.responses(server.data, [each.method for each in made]):
@@ -151,10 +150,10 @@ def _piece_label(part: decode.Part, index: int, count: int) -> str:
 
 
 def _piece_note(part: decode.Part, data: bytes) -> str:
-    if part.kind == "head" and part.label.startswith("uwsgi "):
-        return " ".join(part.request)
     if part.kind == "head":
         return count_of(max(0, data.strip().count(b"\n")), "header")
+    if part.kind == "variables":
+        return " ".join(part.asked)
     return "" if part.kind == "last chunk" else preview(data)
 
 

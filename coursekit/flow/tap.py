@@ -39,14 +39,13 @@ class Wire:
     kind: str  # "connect", "data", "eof", "reset", "refused"
     data: bytes = b""
     port: int = 0  # on "connect": the port that the server sees as its client's
-    hop: int = 0  # 0: the client's own connection; 1: the one behind a front
 
 
 class Tap:
     """Listen on loopback and relay each connection to `target`; use it in a `with`."""
 
-    def __init__(self, target: Address, hop: int = 0) -> None:
-        self.target, self.hop = target, hop
+    def __init__(self, target: Address) -> None:
+        self.target = target
         self.full = False
         self._room = KEPT
         self._connections = 0
@@ -99,7 +98,7 @@ class Tap:
             self._room -= COST + len(data)
             self.full = self.full or self._room < 0  # once full, or a gap would be hidden
             if not self.full:
-                self._events.append(Wire(now, connection, sender, kind, data, port, self.hop))
+                self._events.append(Wire(now, connection, sender, kind, data, port))
 
     def _accept(self) -> None:
         while True:

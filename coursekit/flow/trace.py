@@ -12,43 +12,44 @@ a master process that only watches: it appears where processes are recorded too,
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from coursekit.flow import mermaid
-from coursekit.flow.hops import build
-from coursekit.flow.life import KINDS, there
+from coursekit.flow import lived, mermaid
+from coursekit.flow.front import through
+from coursekit.flow.order import build
 from coursekit.flow.steps import Call, Exchange, Step, count_of
 from coursekit.flow.tap import Wire
 from coursekit.live import wire
 
+CLOSED = "this trace is closed: send inside `with record(server) as trace:`"
+
 PATIENCE = 10.0  # seconds that `wait` waits
 RANKS = {"you": 0, "client": 1, "front": 2, "arbiter": 3, "server": 4, "app": 5}
-CLOSED = "this trace is closed: send inside `with record(server) as trace:`"
+OUTSIDE = "client", "front"  # what stands before the server
 
 Lane = tuple[str, int, int]  # role, process (0: not known), thread (0: not told apart)
 
 
 class Trace:
-    """Hold a recording: `steps` in causal order, `events` as they were noted, `exchanges`.
-
-    `front` and `server` are the kinds of what took part: with a front, "nginx" and "gunicorn".
-    """
+    """Hold a recording: `steps` in causal order, `events` as they were noted, `exchanges`."""
 
     def __init__(self, name: str = "server", *, workers: bool = False, apart: bool = False,
-                 front: str = "", server: str = "", wires: Iterable[Wire] = (),
+                 front: str = "", kind: str = "", wires: Iterable[Wire] = (),
                  notes: Iterable[dict[str, Any]] = ()) -> None:
         self.name = name
-        self.front = front
-        self.server = server or name
-        self.full = False
+        self.kind = kind or name  # of the server, whatever it is called here
+        self.full = False  # more went by than is kept
+        self.front = front  # what stands before the server, if anything
         self.workers = workers
         self.apart = apart
         self.steps: list[Step] = []
         self.exchanges: list[Exchange] = []
         self.calls: list[Call] = []
         self.wires: list[Wire] = []
+        self.behind: list[Wire] = []  # seen between the front and the server
         self.notes: list[dict[str, Any]] = []
         self.origin = ""  # of a recording: when and with what it was made
         self.load(wires, notes)
@@ -61,17 +62,24 @@ class Trace:
         """Send through the tap at `address` from now on; `count` tells what was seen so far."""
         self.address, self._client, self._count = address, client, count
 
-    def close(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]]) -> None:
+    def close(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]],
+              behind: Iterable[Wire] = ()) -> None:
         """Send no more, and take what was recorded."""
         self.address = self._client = self._count = None
-        self.load(wires, notes)
+        self.load(wires, notes, behind)
 
-    def load(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]]) -> None:
-        """Take these notes in place of those held."""
+    def load(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]],
+             behind: Iterable[Wire] = ()) -> None:
+        """Take these notes in place of those held; connections are numbered through."""
         self.wires, self.notes = list(wires), list(notes)
-        self.steps, self.exchanges, self.calls = build(
-            self.wires, self.notes, bool(self.front), self.server)
-        self.lived = any(step.kind in KINDS for step in self.steps)  # processes were recorded
+        first = max((wire.connection for wire in self.wires), default=0)
+        self.behind = [replace(wire, connection=first + wire.connection) for wire in behind]
+        of_app = [note for note in self.notes if "call" in note]
+        steps, self.exchanges, self.calls = (
+            through(self.wires, self.behind, of_app) if self.front
+            else build(self.wires, of_app))
+        self.steps = lived.among(steps, self.notes, self.calls, self.kind)
+        self.lived = len(self.steps) > len(steps)  # something happened to processes
         self._pids = self._in_order()
         for step in self.steps:
             if step.kind == "log":
@@ -120,8 +128,19 @@ class Trace:
     @property
     def events(self) -> list[Wire | dict[str, Any]]:
         """Return the notes of the wire and of the app, as they were made, in order of time."""
-        return sorted([*self.wires, *self.notes],
+        return sorted([*self.wires, *self.behind, *self.notes],
                       key=lambda e: e.time if isinstance(e, Wire) else int(e["time"]))
+
+    @property
+    def heading(self) -> str:
+        """Return what was recorded: "nginx + gunicorn", without a front "gunicorn"."""
+        return f"{self.front} + {self.name}" if self.front else self.name
+
+    @property
+    def many(self) -> bool:
+        """Tell whether there is a wire with more than one connection."""
+        return any(len({wire.connection for wire in wires}) > 1
+                   for wires in (self.wires, self.behind))
 
     @property
     def start(self) -> int:
@@ -129,7 +148,7 @@ class Trace:
         return min((step.time for step in self.steps), default=0)
 
     def lane(self, step: Step, role: str) -> Lane:
-        """Return the lane in which a step has its `role` ("client", "server", "app")."""
+        """Return the lane in which a step has its `role` ("client", "front", "server", "app")."""
         call = None if step.pid else step.call or self._call_on(step.connection)
         pid = call.pid if call else step.pid
         if role not in ("server", "app") or not pid or not (self.apart or self.lived):
@@ -149,16 +168,14 @@ class Trace:
     def label(self, lane: Lane, *, short: bool = False) -> str:
         """Return a lane's title: "client", "worker 1", "app, thread 2"; short: without the name."""
         role, process, thread = lane
-        if role in ("client", "you"):
-            return role
-        if role == "front":
-            return self.front
+        if role in (*OUTSIDE, "you"):
+            return self.front if role == "front" else role
         if role == "arbiter":  # as Gunicorn calls its master, and the toy too
-            word = "arbiter" if self.server in ("gunicorn", "toy") else "master"
-            return word if short else f"{self.server} {word}"
+            word = "arbiter" if self.kind in ("gunicorn", "toy") else "master"
+            return word if short else f"{self.name} {word}"
         many = bool(process) and (self.workers or len(self._pids) > 1)
         if role == "server":
-            one = f"{self.server} worker" if self.workers else self.server
+            one = f"{self.name} worker" if self.workers else self.name
             if short:
                 one = "worker" if self.workers else "server"
             return f"worker {process}" if many else one
@@ -201,9 +218,8 @@ class Trace:
 
     def where(self, step: Step) -> str:
         """Return "connection 2" where that is not clear, and "" where it is."""
-        numbers = {wire.connection for wire in self.wires if wire.hop == step.hop}
-        known = step.connection or step.call
-        return f"connection {step.connection or '?'}" if known and len(numbers) > 1 else ""
+        known = self.many and (step.connection or step.call)
+        return f"connection {step.connection or '?'}" if known else ""
 
     def milliseconds(self, step: Step) -> float:
         """Return the time of a step in ms since the first one."""
@@ -223,7 +239,7 @@ class Trace:
         calls = ((step, step.call or self._call_on(step.connection)) for step in self.steps
                  if not {"server", "app"}.isdisjoint((step.source, step.target)) or step.pid)
         pids = (call.pid if call and not step.pid else step.pid for step, call in calls)
-        seen, before = [pid for pid in dict.fromkeys(pids) if pid], there(self.notes)
+        seen, before = [pid for pid in dict.fromkeys(pids) if pid], lived.there(self.notes)
         return sorted(dict.fromkeys(seen + before), key=lambda pid: pid not in before)
 
     def _threads(self, pid: int) -> list[int]:
