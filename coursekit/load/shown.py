@@ -61,7 +61,7 @@ def _latencies(reports: Sequence[Report], title: str) -> Any:
         for report, (colour, line, mark) in zip(reports, STYLES, strict=False):
             waits = [1000 * report.percentile(share) for share in shares]
             axes.plot(range(len(shares)), waits, line, marker=mark, color=colour, label=report.name)
-        axes.set_xticks(range(len(shares)), [f"p{share}" for share in shares])
+        axes.set_xticks(range(len(shares)), ["worst" if share == 100 else f"p{share}" for share in shares])
         axes.set_yscale("log")
         axes.set_ylabel("milliseconds")
 
