@@ -55,13 +55,12 @@ def plot(*reports: Report, title: str = "Latency by percentile") -> None:
 
 
 def _latencies(reports: Sequence[Report], title: str) -> Any:
-    shares = [50, 75, 90, 95, 99, 100]
+    shares = {"p50": 50, "p75": 75, "p90": 90, "p95": 95, "p99": 99, "worst": 100}
 
     def draw(axes: Any) -> None:
         for report, (colour, line, mark) in zip(reports, STYLES, strict=False):
-            waits = [1000 * report.percentile(share) for share in shares]
-            axes.plot(range(len(shares)), waits, line, marker=mark, color=colour, label=report.name)
-        axes.set_xticks(range(len(shares)), ["worst" if share == 100 else f"p{share}" for share in shares])
+            waits = [1000 * report.percentile(share) for share in shares.values()]
+            axes.plot(list(shares), waits, line, marker=mark, color=colour, label=report.name)
         axes.set_yscale("log")
         axes.set_ylabel("milliseconds")
 
