@@ -2,6 +2,7 @@
 
 import math
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -124,6 +125,15 @@ def test_a_generator_that_was_late_says_so():
 def test_a_canned_server_answers_anything():
     with canned() as address:
         assert load.closed(address, clients=4, requests=40).statuses == {200: 40}
+
+
+def test_a_canned_server_ends_with_whoever_started_it():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, "-m", "coursekit.load.canned", str(listener.fileno())]
+        started = subprocess.Popen(command, pass_fds=[listener.fileno()], stdin=subprocess.PIPE)
+        assert load.closed(listener.getsockname(), clients=1, requests=1).statuses == {200: 1}
+        started.stdin.close()
+        assert started.wait(30) == 0
 
 
 @pytest.mark.parametrize("wrong", [
