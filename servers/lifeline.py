@@ -40,7 +40,8 @@ def resign(lifeline: socket.socket) -> None:
 
 def unlearn_signals(numbers: Iterable[int], lifeline: socket.socket) -> None:
     """Be deaf to the master's signals in a worker, but for TERM, which means the same to both."""
-    os.close(signal.set_wakeup_fd(-1))
+    with suppress(OSError):  # asyncio, where it is loaded, lets go of it in every fork (3.12)
+        os.close(signal.set_wakeup_fd(-1))
     for number in numbers:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -323,8 +323,14 @@ def test_an_app_that_cannot_be_loaded_stops_it(tmp_path):
 
 
 def test_a_reload_of_broken_code_keeps_the_old_workers(tmp_path):
-    with master(tmp_path) as server:
+    with master(tmp_path, "--threads", "1") as server:
         pids = ready(server)
+        with server.asking("/gate") as one:  # both have imported the app when both are inside it
+            server.inside()
+            with server.asking("/gate") as two:
+                assert set(server.inside(2)) == set(pids)
+                server.go()
+                assert receive(one) and receive(two)
         (tmp_path / "mine.py").write_text("broken = 1 / 0")
         server.send(signal.SIGHUP)
         until(lambda: "the reload failed" in server.log())

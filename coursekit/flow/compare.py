@@ -31,7 +31,7 @@ def differs(pair: Pair) -> bool:
 
 def table(a: Trace, b: Trace) -> str:
     """Return both as text; "<" and ">" mark steps of one side only, "|" marks different ones."""
-    rows = [["", a.name, "", b.name]]
+    rows = [["", a.heading, "", b.heading]]
     for pair in pairs(a, b):
         left, right = pair
         mark = "" if not differs(pair) else ">" if left is None else "<" if right is None else "|"
@@ -47,9 +47,9 @@ def _who(step: Step | None) -> str:
 def mermaid(a: Trace, b: Trace) -> str:
     """Return one mermaid diagram with the lanes of both, and a note where they differ."""
     names: dict[tuple[int, object], str] = {}
-    lines = header(f"{a.name} and {b.name}: {a.title()}", described(a, b))
+    lines = header(f"{a.heading} and {b.heading}: {a.title()}", described(a, b))
     for i, trace in enumerate((a, b)):
-        lines.append(f"    box {escaped(trace.name)}")
+        lines.append(f"    box {escaped(trace.heading)}")
         for lane in trace.lanes():
             names[i, lane] = f"L{len(names)}"
             lines.append(f"    participant {names[i, lane]} as {escaped(trace.label(lane))}")
@@ -66,5 +66,5 @@ def mermaid(a: Trace, b: Trace) -> str:
 def described(a: Trace, b: Trace) -> str:
     """Return one sentence on what is compared, and how much differs."""
     rows = pairs(a, b)
-    return (f"{a.name} and {b.name} side by side: {sum(map(differs, rows))} of {len(rows)} rows "
-            "differ.")
+    return (f"{a.heading} and {b.heading} side by side: "
+            f"{sum(map(differs, rows))} of {len(rows)} rows differ.")

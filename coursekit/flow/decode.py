@@ -24,6 +24,7 @@ class Part:
     label: str
     size: int = 0  # bytes of content that it carries
     interim: bool = False
+    asked: tuple[str, str] = "", ""  # method and target, in the first part of a request
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ def responses(data: bytes, methods: list[str]) -> list[Part]:
 
 
 def _head_part(head: Head, start: int, message: int, interim: bool = False) -> Part:
-    return Part("head", start, head.end, message, head.first, interim=interim)
+    target = head.first.partition(" ")[2].rpartition(" ")[0]
+    return Part("head", start, head.end, message, head.first, interim=interim,
+                asked=(head.method, target))
 
 
 def _rest(data: bytes, at: int, message: int) -> list[Part]:

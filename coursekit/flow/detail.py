@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from coursekit.flow import uwsgi
 from coursekit.flow.events import Note
 from coursekit.flow.steps import Step
 from coursekit.flow.trace import Trace
+from coursekit.live import shown
 
 TEXT, HEX = 4096, 512  # bytes of a step that are shown: a notebook should stay small
 
@@ -14,8 +16,7 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
     index = trace.steps.index(step)
     previous = trace.steps[index - 1] if index else step
     source, target = (trace.label(trace.lane(step, role)) for role in (step.source, step.target))
-    several = len({each.connection for each in trace.steps if each.connection}) > 1
-    where = f", connection {step.connection or '?'}" if several else ""
+    where = f", connection {step.connection or '?'}" if trace.many else ""
     return {
         "number": index + 1,
         "label": step.label,
@@ -23,7 +24,7 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
         "when": f"{trace.milliseconds(step):.3f} ms after the start" + (
             f", {(step.time - previous.time) / 1e6:+.3f} ms from the step before" if index else ""),
         "note": step.note,
-        "fields": fields(step.info) if step.call else [],
+        "fields": fields(step.info) if step.call else variables(step),
         "text": text_of(step.data),
         "hex": hex_of(step.data),
     }
@@ -37,6 +38,15 @@ def fields(note: Note) -> list[list[str]]:
         pairs += [[key, str(value)] for key, value in note.get(name, {}).items()]
     pairs += [[f"header {name}", value] for name, value in note.get("headers", [])]
     return pairs + [["thread", str(note.get("thread_name", ""))], ["process", str(note["pid"])]]
+
+
+def variables(step: Step) -> list[list[str]]:
+    """Return names and values of a uwsgi request; of those that are not shown, the names."""
+    found = uwsgi.variables(step.data) if step.kind == "variables" else None
+    if found is None:
+        return []
+    values = shown.environ(found)
+    return [[name, values.get(name, shown.MASK)] for name in found]
 
 
 def text_of(data: bytes) -> list[str]:

@@ -25,7 +25,7 @@ EDGES = 17.0, 87.0  # per cent of the width: first and last lane
 TIGHT = 14.0, 84.0  # the same where two diagrams stand side by side
 
 INK, DIM, LINE, PAPER = "#1f2328", "#59636e", "#afb8c1", "#ffffff"
-ROLES = {"client": "#0969da", "server": "#8250df", "app": "#9a6700"}
+ROLES = {"client": "#0969da", "front": "#1a7f37", "server": "#8250df", "app": "#9a6700"}
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
 
 
@@ -65,7 +65,7 @@ class Drawing:
 
     def __init__(self, trace: Trace, *, live: bool, pair: bool = False) -> None:
         self.trace, self.live, self.pair = trace, live, pair
-        self.width = NARROW if pair else WIDTH
+        self.width = width(trace, pair)
         self.edges = TIGHT if pair else EDGES
         self.lanes = trace.lanes()
         self.numbers = {id(step): i for i, step in enumerate(trace.steps, 1)}
@@ -183,18 +183,23 @@ def _head(step: Step, way: int, gap: int, color: str) -> str:
 def still(figures: Sequence[tuple[Trace, list[Row]]], alt: str) -> str:
     """Return one diagram, or several side by side, as an image that needs no style sheet."""
     pair = len(figures) > 1
-    width = NARROW if pair else WIDTH
+    widths = [width(trace, pair) for trace, _ in figures]
     height = HEAD + ROW * max(len(rows) for _, rows in figures) + 12
     drawn = ""
     for i, (trace, rows) in enumerate(figures):
         drawing = Drawing(trace, live=False, pair=pair)
-        drawn += (f'<g transform="translate({i * width} 0)">{drawing.head()}'
+        drawn += (f'<g transform="translate({sum(widths[:i])} 0)">{drawing.head()}'
                   f'<g transform="translate(0 {HEAD})">{drawing.body(rows, height - HEAD)}</g></g>')
-    size = f"{len(figures) * width} {height}"
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{len(figures) * width}" '
+    size = f"{sum(widths)} {height}"
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{sum(widths)}" '
             f'height="{height}" viewBox="0 0 {size}" role="img" aria-label="{escape(alt)}">'
             f'<title>{escape(alt)}</title><rect width="100%" height="100%" fill="{PAPER}"/>'
             f'{drawn}</svg>')
+
+
+def width(trace: Trace, pair: bool) -> int:
+    """Return the width of a still in px: a front is one lane more."""
+    return (NARROW if pair else WIDTH) * (4 if trace.front else 3) // 3
 
 
 def described(trace: Trace) -> str:

@@ -20,10 +20,12 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from coursekit.flow import decode
 from coursekit.flow.steps import (
     SLACK,
     Call,
     Exchange,
+    Requests,
     Step,
     app_step,
     calls_of,
@@ -35,7 +37,8 @@ from coursekit.flow.tap import Wire
 HIDDEN = {"end", "done"}  # they order other steps, and say nothing to a reader
 
 
-def build(wires: list[Wire], notes: Iterable[dict[str, Any]]
+def build(wires: list[Wire], notes: Iterable[dict[str, Any]],
+          requests: Requests = decode.requests
           ) -> tuple[list[Step], list[Exchange], list[Call]]:
     """Return all steps in order, the exchanges, and the calls of the app."""
     calls = calls_of(notes)
@@ -44,7 +47,7 @@ def build(wires: list[Wire], notes: Iterable[dict[str, Any]]
     for number in sorted({wire.connection for wire in wires}):
         mine = [wire for wire in wires if wire.connection == number]
         marks += marks_of(mine)
-        exchanges += exchanges_of(mine)
+        exchanges += exchanges_of(mine, requests)
     match(calls, exchanges, {wire.port: wire.connection for wire in wires if wire.port})
     for call in calls:
         call.steps = [app_step(note, call) for note in call.events]
@@ -167,13 +170,17 @@ def _place_closes(marks: list[Step], exchanges: list[Exchange]) -> None:
             continue  # a half-close: what came after it stays after it
         heads = [step for step in answers if step.kind == "head"]
         cut = bool(answers) and answers[-1].kind in ("chunk", "cut off")  # no end came: broken off
-        announced = "server" if cut or any(_closing(head.data) for head in heads) else "client"
+        packet = any(step.kind == "variables" for each in exchanges
+                     if each.connection == number for step in each.request)  # uwsgi: one, then over
+        ends = cut or packet or any(closing(head.data) for head in heads)
+        announced = "server" if ends else "client"
         first, second = sorted(closes, key=lambda step: step.source != announced)
         first.place = min(first.place, second.place)
         after(second, first)
 
 
-def _closing(head: bytes) -> bool:
+def closing(head: bytes) -> bool:
+    """Tell whether a head says that its connection ends after the response."""
     lower = head.lower()
     return b"\r\nconnection: close" in lower or (
         lower.startswith(b"http/1.0") and b"keep-alive" not in lower)

@@ -82,7 +82,7 @@ def _figure(trace: Trace, steps: Sequence[Step | None], marks: Sequence[bool],
     drawing = draw.Drawing(trace, live=True, pair=pair)
     height = draw.ROW * len(steps) + 12
     return {
-        "name": trace.name,
+        "name": trace.heading,
         "head": [draw.HEAD, drawing.head(clock=True)],
         "even": [height, drawing.body(draw.even(steps, marks), height, clock=True)],
         "time": [draw.SCALE, drawing.body(draw.timed(trace, steps, marks), draw.SCALE,

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 
 from coursekit.flow.events import EventList, Note, read_events
+from coursekit.flow.front import ended
 from coursekit.flow.steps import calls_of
-from coursekit.flow.tap import Tap
+from coursekit.flow.tap import Tap, Wire
 from coursekit.flow.trace import Trace
 from coursekit.flow.watch import watch
 
@@ -29,10 +30,15 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
     are, if the server does not. Only what is sent through `trace` is seen.
     With apart=True each process and thread has a lane: which one takes a request is chance, so
     the picture then may differ from run to run.
+    A front has a lane of its own: it is started anew with a second tap before its upstream, whose
+    app is the one to watch, and once more at the end.
     """
-    trace = Trace(name or str(getattr(server, "kind", "server")), workers=_has_workers(server),
-                  apart=apart)
-    with _noting(server, events) as read, Tap(getattr(server, "address", server)) as tap:
+    front = server if getattr(server, "upstream", None) is not None else None
+    last = front.upstream if front else server
+    trace = Trace(name or str(getattr(last, "kind", "server")), workers=_has_workers(last),
+                  apart=apart, front=front.kind if front else "")
+    with (_noting(last, events) as read, _between(front) as behind,
+          Tap(getattr(server, "address", server)) as tap):
         client = httpx.Client(base_url=f"http://{tap.address[0]}:{tap.address[1]}",
                               trust_env=False)
         trace.open(tap.address, client)
@@ -42,7 +48,23 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
             _until(lambda: all(call.done for call in calls_of(read())))
             client.close()
             tap.wait(PATIENCE)
-            trace.close(tap.events, read())
+            _until(lambda: ended(behind()))
+            trace.close(tap.events, read(), behind())
+
+
+@contextmanager
+def _between(front: Any) -> Iterator[Callable[[], list[Wire]]]:
+    """Put a second tap between a front and its upstream, for as long."""
+    if front is None:
+        yield list
+        return
+    upstream = front.upstream
+    with Tap(upstream.address) as tap:
+        front.upstream = tap
+        try:
+            yield lambda: tap.events
+        finally:
+            front.upstream = upstream
 
 
 @contextmanager

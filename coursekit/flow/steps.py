@@ -6,7 +6,7 @@ Rule 2  Text of a step holds no time, port or pid, so that a saved output is the
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from coursekit.flow.tap import Wire
 
 SLACK = 50_000_000  # ns: far above a thread switch on a busy machine, far below a pause to teach
 
+Requests = Callable[[bytes], list[decode.Part]]
 
 
 @dataclass(eq=False)
@@ -95,18 +96,15 @@ def marks_of(wires: list[Wire]) -> Iterator[Step]:
                        connection=wire.connection)
 
 
-def exchanges_of(wires: list[Wire]) -> list[Exchange]:
+def exchanges_of(wires: list[Wire], requests: Requests = decode.requests) -> list[Exchange]:
     """Return the requests and responses of one connection, in order."""
     number = wires[0].connection
     client = _Stream([wire for wire in wires if wire.kind == "data" and wire.sender == "client"])
     server = _Stream([wire for wire in wires if wire.kind == "data" and wire.sender == "server"])
     made: list[Exchange] = []
-    for part in decode.requests(client.data):
+    for part in requests(client.data):
         if part.message == len(made):
-            method, _, rest = part.label.partition(" ")
-            known = part.kind == "head"
-            made.append(Exchange(number, method if known else "",
-                                 rest.rpartition(" ")[0] if known else ""))
+            made.append(Exchange(number, *part.asked))
         made[part.message].request += client.steps(part)
     carried = 0
     for part in decode.responses(server.data, [each.method for each in made]):
@@ -153,6 +151,8 @@ def _piece_label(part: decode.Part, index: int, count: int) -> str:
 def _piece_note(part: decode.Part, data: bytes) -> str:
     if part.kind == "head":
         return count_of(max(0, data.strip().count(b"\n")), "header")
+    if part.kind == "variables":
+        return " ".join(part.asked)
     return "" if part.kind == "last chunk" else preview(data)
 
 

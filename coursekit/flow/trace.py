@@ -11,17 +11,21 @@ only watches never appears, because nothing of the request passes it.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
 from coursekit.flow import mermaid
+from coursekit.flow.front import through
 from coursekit.flow.order import build
 from coursekit.flow.steps import Call, Exchange, Step, count_of
 from coursekit.flow.tap import Wire
 from coursekit.live import wire
 
 CLOSED = "this trace is closed: send inside `with record(server) as trace:`"
+
+OUTSIDE = "client", "front"  # what stands before the server
 
 Lane = tuple[str, int, int]  # role, process (0: not known), thread (0: not told apart)
 
@@ -30,14 +34,17 @@ class Trace:
     """Hold a recording: `steps` in causal order, `events` as they were noted, `exchanges`."""
 
     def __init__(self, name: str = "server", *, workers: bool = False, apart: bool = False,
-                 wires: Iterable[Wire] = (), notes: Iterable[dict[str, Any]] = ()) -> None:
+                 front: str = "", wires: Iterable[Wire] = (),
+                 notes: Iterable[dict[str, Any]] = ()) -> None:
         self.name = name
+        self.front = front  # what stands before the server, if anything
         self.workers = workers
         self.apart = apart
         self.steps: list[Step] = []
         self.exchanges: list[Exchange] = []
         self.calls: list[Call] = []
         self.wires: list[Wire] = []
+        self.behind: list[Wire] = []  # seen between the front and the server
         self.notes: list[dict[str, Any]] = []
         self.origin = ""  # of a recording: when and with what it was made
         self.load(wires, notes)
@@ -48,15 +55,21 @@ class Trace:
         """Send through the tap at `address` from now on."""
         self.address, self._client = address, client
 
-    def close(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]]) -> None:
+    def close(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]],
+              behind: Iterable[Wire] = ()) -> None:
         """Send no more, and take what was recorded."""
         self.address = self._client = None
-        self.load(wires, notes)
+        self.load(wires, notes, behind)
 
-    def load(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]]) -> None:
-        """Take these notes in place of those held."""
+    def load(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]],
+             behind: Iterable[Wire] = ()) -> None:
+        """Take these notes in place of those held; connections are numbered through."""
         self.wires, self.notes = list(wires), list(notes)
-        self.steps, self.exchanges, self.calls = build(self.wires, self.notes)
+        first = max((wire.connection for wire in self.wires), default=0)
+        self.behind = [replace(wire, connection=first + wire.connection) for wire in behind]
+        self.steps, self.exchanges, self.calls = (
+            through(self.wires, self.behind, self.notes) if self.front
+            else build(self.wires, self.notes))
 
     def request(self, method: str, path: str = "/", **options: Any) -> httpx.Response:
         """Send any request; options are those of httpx. Connections are kept and used again."""
@@ -81,8 +94,19 @@ class Trace:
     @property
     def events(self) -> list[Wire | dict[str, Any]]:
         """Return the notes of the wire and of the app, as they were made, in order of time."""
-        return sorted([*self.wires, *self.notes],
+        return sorted([*self.wires, *self.behind, *self.notes],
                       key=lambda e: e.time if isinstance(e, Wire) else int(e["time"]))
+
+    @property
+    def heading(self) -> str:
+        """Return what was recorded: "nginx + gunicorn", without a front "gunicorn"."""
+        return f"{self.front} + {self.name}" if self.front else self.name
+
+    @property
+    def many(self) -> bool:
+        """Tell whether there is a wire with more than one connection."""
+        return any(len({wire.connection for wire in wires}) > 1
+                   for wires in (self.wires, self.behind))
 
     @property
     def start(self) -> int:
@@ -90,9 +114,9 @@ class Trace:
         return min((step.time for step in self.steps), default=0)
 
     def lane(self, step: Step, role: str) -> Lane:
-        """Return the lane in which a step has its `role` ("client", "server", "app")."""
-        if role == "client":
-            return "client", 0, 0
+        """Return the lane in which a step has its `role` ("client", "front", "server", "app")."""
+        if role in OUTSIDE:
+            return role, 0, 0
         call = step.call or self._call_on(step.connection)
         if call is None or not self.apart:
             return role, 0, 0
@@ -105,14 +129,15 @@ class Trace:
         """Return all lanes, from the client to the last app."""
         found = {self.lane(step, role) for step in self.steps
                  for role in (step.source, step.target)}
-        ranks = {"client": 0, "server": 1, "app": 2}
-        return sorted(found, key=lambda lane: (lane[0] != "client", lane[1], ranks[lane[0]], lane))
+        ranks = {"client": 0, "front": 1, "server": 2, "app": 3}
+        return sorted(found, key=lambda lane: (lane[0] not in OUTSIDE, lane[1], ranks[lane[0]],
+                                               lane))
 
     def label(self, lane: Lane, *, short: bool = False) -> str:
         """Return a lane's title: "client", "worker 1", "app, thread 2"; short: without the name."""
         role, process, thread = lane
-        if role == "client":
-            return "client"
+        if role in OUTSIDE:
+            return self.front if role == "front" else role
         many = bool(process) and (self.workers or len(self._processes()) > 1)
         if role == "server":
             one = f"{self.name} worker" if self.workers else self.name
@@ -151,8 +176,7 @@ class Trace:
     def _row(self, number: int, step: Step, times: bool) -> list[str]:
         source = self.label(self.lane(step, step.source))
         target = self.label(self.lane(step, step.target))
-        many = len({wire.connection for wire in self.wires}) > 1
-        where = f"connection {step.connection or '?'}" if many else ""
+        where = f"connection {step.connection or '?'}" if self.many else ""
         time = f"{self.milliseconds(step):9.2f} ms" if times else ""
         return [f"{number:3}", time, f"{source} -> {target}", step.label, step.note, where]
 
