@@ -21,6 +21,7 @@ RIGHT = {
     "work_wsgi:app": ["/", "/cpu?1", "/sleep?0", "/meet?1"],
     "shared_wsgi:app": ["/", "/count", "/job", "/pause?0", "/hash?1"],
     "gate_wsgi:app": ["/"],
+    "side_wsgi:app": ["/"],
     "every_wsgi:app": ["/", "/echo/x", "/environ", "/stream/", "/work/", "/bad/", "/odd/"],
     "bad_wsgi:app": ["/", "/closed"],
     # The referee is stricter than PEP 3333 in one thing: read() has to be given a number.

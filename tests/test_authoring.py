@@ -141,6 +141,7 @@ def test_what_varies_is_dropped_and_what_is_said_is_kept():
     outputs = [
         new_output("stream", name="stderr", text="x"),
         new_output("stream", name="stdout", text="a"),
+        new_output("display_data", data={notebooks.WIDGET: {"model_id": "5f"}}),
         new_output("stream", name="stdout", text="b"),
         new_output("display_data", data=widget),
         new_output("stream", name="stdout", text="c"),

@@ -81,6 +81,30 @@ def test_both_wires_and_the_app_are_one_story_at_each_run(front, behind, options
     assert told[-2:] == [f"client -> {front}: closes (FIN)", f"{front} -> client: closes (FIN)"]
 
 
+def ends_behind(trace: flow.Trace) -> list[str]:
+    second = {"front", "server"}
+    return [step.label for step in trace.steps
+            if {step.source, step.target} == second and step.kind in ("connect", "eof")]
+
+
+@pytest.mark.parametrize("front", [
+    "proxy", pytest.param("apache", marks=pytest.mark.needs("apache"))])
+def test_a_kept_connection_behind_the_front_has_no_end(front):
+    with live("gunicorn", HELLO, threads=2, watch=True) as server:
+        with live(front, upstream=server) as opened, flow.record(opened) as trace:
+            assert [trace.get("/").status_code for _ in range(2)] == [200, 200]
+    assert ends_behind(trace) == ["connects"]
+
+
+@nginx
+def test_a_connection_that_ends_without_a_word_has_its_ends():
+    with live("gunicorn", HELLO, threads=2, watch=True) as server:
+        said = {"http_version": "1.1", "headers": {"Connection": ""}}
+        with live("nginx", upstream=server, **said) as opened, flow.record(opened) as trace:
+            trace.get("/")
+    assert ends_behind(trace) == ["connects", "closes (FIN)", "closes (FIN)"]
+
+
 SLOW = """
 import pathlib, time
 def app(environ, start_response):
@@ -205,8 +229,8 @@ def test_two_requests_at_once_that_are_alike_keep_the_clocks_order():
     behind = [Wire(w.time, w.connection - 1, w.sender, w.kind, w.data) for w in one.behind]
     trace.load(one.wires + again, [], behind + [
         Wire(w.time, 2, w.sender, w.kind, w.data) for w in behind])
-    assert len(trace.steps) == 20 and [step.time for step in trace.steps] == sorted(
-        step.time for step in trace.steps)
+    times = [step.time for step in trace.steps if not step.ends]  # an end stands with its answer
+    assert len(trace.steps) == 20 and times == sorted(times)
 
 
 def test_it_is_known_which_connections_are_still_to_end():

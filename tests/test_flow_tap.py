@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from coursekit import flow
+from coursekit.flow import tap as tap_module
 from coursekit.flow.tap import Tap
 
 
@@ -122,3 +124,20 @@ def test_stop_leaves_no_thread_and_no_port():
     assert set(threading.enumerate()) == before
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(tap.address)
+
+
+def test_a_tap_that_is_full_relays_on_and_says_so(monkeypatch):
+    monkeypatch.setattr(tap_module, "KEPT", 1000)
+    with socket.create_server(("127.0.0.1", 0)) as listener, Tap(listener.getsockname()) as small:
+        with socket.create_connection(small.address, timeout=5) as client:
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(5)
+                for _ in range(3):
+                    client.sendall(b"x" * 500)
+                    assert len(server.recv(500, socket.MSG_WAITALL)) == 500
+        assert small.full
+        assert sum(len(wire.data) for wire in small.events) == 500
+    trace = flow.Trace("small", wires=small.events)
+    trace.full = True
+    assert "more went by than is kept" in trace.table()

@@ -2,9 +2,12 @@
 
 import math
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,17 +105,35 @@ def test_nobody_there():
     assert "answers    none" in str(report)
 
 
+NOTE = {"due": 0.0, "sent": 0.0, "done": 0.001, "status": 200, "error": "", "served_by": ""}
+
+
 def test_the_generator_knows_its_limit():
     assert load.limit() > 100
-    note = {"due": 0.0, "sent": 0.0, "done": 0.001, "status": 200, "error": "", "served_by": ""}
-    fast = Report("fast", 1.0, [note] * round(load.limit()))
-    slow = Report("slow", 10.0, [note] * 10)
-    assert "beware" in str(fast) and "beware" not in str(slow)
+    fast = Report("fast", 1.0, [NOTE] * round(load.limit()))
+    slow = Report("slow", 10.0, [NOTE] * 10)
+    assert "itself reaches" in str(fast) and "beware" not in str(slow)
+
+
+def test_a_generator_that_was_late_says_so():
+    late = {**NOTE, "sent": 1.0, "done": 1.5}
+    assert "itself was late by worst 1.000 s" in str(Report("late", 10.0, [NOTE] * 199 + [late]))
+    stalled = {**NOTE, "sent": 0.1, "done": 1.5}  # that was the server
+    assert "beware" not in str(Report("stalled", 10.0, [NOTE] * 199 + [stalled]))
 
 
 def test_a_canned_server_answers_anything():
     with canned() as address:
         assert load.closed(address, clients=4, requests=40).statuses == {200: 40}
+
+
+def test_a_canned_server_ends_with_whoever_started_it():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, "-m", "coursekit.load.canned", str(listener.fileno())]
+        started = subprocess.Popen(command, pass_fds=[listener.fileno()], stdin=subprocess.PIPE)
+        assert load.closed(listener.getsockname(), clients=1, requests=1).statuses == {200: 1}
+        started.stdin.close()
+        assert started.wait(30) == 0
 
 
 @pytest.mark.parametrize("wrong", [
@@ -143,16 +164,40 @@ def test_outside_a_notebook_a_plot_is_a_sentence(toy, capsys):
     assert capsys.readouterr().out == "[plot: latency, of: 1 client, 2 requests]\n"
 
 
-def test_the_bar_fills_and_ends():
-    done = threading.Event()
-    box = shown._bar("a run", 0.01, done)
-    bar, label = box.children
-    done.set()
-    deadline = time.monotonic() + 10
-    while label.value != "a run: done":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert bar.value == 1.0
+def test_a_long_run_shows_how_far_it_is(toy, monkeypatch):
+    told = []
+
+    def progress(name, requests):
+        told.append((name, requests))
+        return told.append
+
+    monkeypatch.setattr(shown, "progress", progress)
+    load.closed(toy, "/sleep?1.2", clients=1, requests=2)
+    assert told[0] == ("1 client, 2 requests", 2)
+    assert len(told) > 2 and told[-1] == 2  # at last it is full
+    assert told[1:] == sorted(told[1:])
+
+
+def test_a_bar_has_a_name_and_no_text(monkeypatch):
+    bar, drawn = SimpleNamespace(value="", model_id="4f"), []
+    monkeypatch.setattr(shown, "in_a_kernel", lambda: True)
+    monkeypatch.setattr("ipywidgets.HTML", lambda: bar)
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: drawn.append(data))
+    shown.progress("a <run>", 4)(1)
+    assert [list(data) for data in drawn] == [[shown.VIEW]]
+    assert 'aria-label="a &lt;run&gt;" max="4" value="1"' in bar.value
+    assert bar.value.endswith("</progress> a &lt;run&gt;: 1 of 4")
+
+
+def test_outside_a_notebook_there_is_no_bar(capsys):
+    shown.progress("a run", 4)(1)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_generator_that_fails_is_no_report(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises((RuntimeError, BrokenPipeError)):
+        load.closed(("127.0.0.1", 1), requests=1)
 
 
 # --- what arithmetic tells ---

@@ -467,7 +467,10 @@ def test_the_last_bytes_of_an_answer_are_waited_for(reads):
         client = proxy.Client(between.client.sock, "192.0.2.1", between.shared)
         client.side.out += bytes(8 * MIB)
         if reads:
+            full, wait = threading.Event(), client.wait
+            client.wait = lambda *args: full.set() or wait(*args)
             thread = Thread(client.drain)
+            assert full.wait(PATIENCE)
             size = 0
             while size < 8 * MIB:
                 size += len(between.peer.recv(MIB))

@@ -1,6 +1,7 @@
 """Notebooks as text that has one form only, so that a second save changes no byte.
 
-Rule 1  What varies from run to run is dropped: times, widget ids and state, Python's version.
+Rule 1  What varies from run to run is dropped: times, widget ids and state, Python's version, and
+        a widget without a text: a bar that only a long run shows.
 Rule 2  What a reader or nbval compares is kept: streams, text, HTML, the message of an error.
 """
 
@@ -82,7 +83,8 @@ def normalise(notebook: Notebook) -> Notebook:
 
 def _outputs(outputs: Iterable[Notebook], count: int) -> Iterable[Notebook]:
     """Yield outputs in their lasting form: one stream of a name between two other outputs."""
-    for kind, group in groupby(outputs, lambda output: output.output_type):
+    lasting = (output for output in outputs if set(output.get("data", [""])) - {WIDGET})
+    for kind, group in groupby(lasting, lambda output: output.output_type):
         run = list(group)
         yield from _streams(run) if kind == "stream" else [_output(o, count) for o in run]
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from coursekit.flow import uwsgi
 from coursekit.flow.events import Note
+from coursekit.flow.lived import KINDS
 from coursekit.flow.steps import Step
 from coursekit.flow.trace import Trace
 from coursekit.live import shown
@@ -16,7 +17,7 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
     index = trace.steps.index(step)
     previous = trace.steps[index - 1] if index else step
     source, target = (trace.label(trace.lane(step, role)) for role in (step.source, step.target))
-    where = f", connection {step.connection or '?'}" if trace.many else ""
+    where = f", {trace.where(step)}" if trace.where(step) else ""
     return {
         "number": index + 1,
         "label": step.label,
@@ -25,6 +26,7 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
             f", {(step.time - previous.time) / 1e6:+.3f} ms from the step before" if index else ""),
         "note": step.note,
         "fields": fields(step.info) if step.call else variables(step),
+        "process": step.kind in KINDS,
         "text": text_of(step.data),
         "hex": hex_of(step.data),
     }

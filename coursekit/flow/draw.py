@@ -5,6 +5,7 @@ Rule 1  One drawing for both. For a page (`live`) places are per cent of the wid
         carries its colours in attributes: GitHub strips <style>, and scripts never run.
 Rule 2  No meaning by colour alone: bytes are a solid line with a full head, calls of the
         interface a dashed line with an open head, ends of a connection have a bar or a cross.
+        The life of processes is dotted; a worker's lane begins and ends with it, at a square.
 Rule 3  A still holds no time, port or pid.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from coursekit.flow.lived import KINDS
 from coursekit.flow.steps import Step
 from coursekit.flow.trace import Lane, Trace
 
@@ -23,9 +25,13 @@ SCALE = 460  # px of a page's drawing to scale in time
 LABEL = 15  # px that a label needs for itself
 EDGES = 17.0, 87.0  # per cent of the width: first and last lane
 TIGHT = 14.0, 84.0  # the same where two diagrams stand side by side
+FULL = 14.0, 93.0  # the same with more than MANY lanes
+MANY = 4  # lanes that are evenly spaced; more stand as close as their titles let them
+STAGE = 470, 400, 800  # px that a page has, near enough: for one, one of a pair, many lanes
 
 INK, DIM, LINE, PAPER = "#1f2328", "#59636e", "#afb8c1", "#ffffff"
-ROLES = {"client": "#0969da", "front": "#1a7f37", "server": "#8250df", "app": "#9a6700"}
+ROLES = {"client": "#0969da", "front": "#1a7f37", "server": "#8250df", "app": "#9a6700",
+         "you": "#0969da", "arbiter": "#bf3989"}
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
 
 
@@ -65,10 +71,26 @@ class Drawing:
 
     def __init__(self, trace: Trace, *, live: bool, pair: bool = False) -> None:
         self.trace, self.live, self.pair = trace, live, pair
-        self.width = width(trace, pair)
-        self.edges = TIGHT if pair else EDGES
         self.lanes = trace.lanes()
+        self.many = len(self.lanes) > MANY
+        self.edges = FULL if self.many else TIGHT if pair else EDGES
+        self.places = self._places()
+        self.width = max(width(trace, pair), self.narrowest)
         self.numbers = {id(step): i for i, step in enumerate(trace.steps, 1)}
+
+    @property
+    def narrowest(self) -> int:
+        """Return the width in px at which the titles of the lanes do not touch."""
+        left, right = self.edges
+        return round(self.places[-1] * 100 / (right - left)) if self.places else 0
+
+    def _places(self) -> list[float]:
+        """Return how far the lanes are from the first one at least, in px."""
+        sizes = [self._size(lane) for lane in self.lanes]
+        gaps = [(a + b) / 2 + 8 for a, b in zip(sizes, sizes[1:], strict=False)]
+        if not self.many:
+            gaps = [max(gaps, default=0)] * len(gaps)
+        return [sum(gaps[:i]) for i in range(len(sizes))]
 
     def head(self, clock: bool = False) -> str:
         """Return the titles of the lanes, and one for the column of times."""
@@ -78,16 +100,37 @@ class Drawing:
 
     def body(self, rows: Sequence[Row], height: float, clock: bool = False) -> str:
         """Return lifelines, arrows and labels, from the top at 0 to `height`."""
-        lines = "".join(f'<line class="fsts-life" x1="{self.x(i)}" x2="{self.x(i)}" y1="0" '
-                        f'y2="{height:g}" stroke="{LINE}"/>' for i in range(len(self.lanes)))
+        lines = ""
+        for i, lane in enumerate(self.lanes):
+            top, bottom = self._span(lane, rows, height)
+            lines += (f'<line class="fsts-life" x1="{self.x(i)}" x2="{self.x(i)}" y1="{top:g}" '
+                      f'y2="{bottom:g}" stroke="{LINE}"/>')
         bars = "".join(self._bars(rows))
         return lines + bars + "".join(
             self._row(index, row, clock) for index, row in enumerate(rows))
 
+    def _span(self, lane: Lane, rows: Sequence[Row], height: float) -> tuple[float, float]:
+        """Return from where to where a lane has a line: a worker, while it lives."""
+        ends = {row.step.kind: row.y for row in rows if row.step and row.step.pid
+                and self.trace.lane(row.step, "server")[1] == lane[1]}
+        return ends.get("start", 0), ends.get("gone", height)
+
+    def _name(self, lane: Lane) -> str:
+        return self.trace.label(lane, short=self.many or (self.pair and self.live))
+
+    def _size(self, lane: Lane) -> float:
+        return (7 if self.many else 8) * len(self._name(lane)) + (14 if self.many else 22)
+
     def x(self, lane: float) -> str:
         """Return the place of a lane (or between two) across the page."""
-        left, right = self.edges
-        percent = left + lane * (right - left) / max(1, len(self.lanes) - 1)
+        return self._across(self._percent(lane))
+
+    def _percent(self, lane: float) -> float:
+        (left, right), places, at = self.edges, self.places, int(lane)
+        part = (lane - at) * (places[at + 1] - places[at]) if lane > at else 0
+        return left + (places[at] + part) * (right - left) / (places[-1] or 1)
+
+    def _across(self, percent: float) -> str:
         return f"{percent:.2f}%" if self.live else f"{percent * self.width / 100:.0f}"
 
     def at(self, lane: float, content: str, y: float = 0) -> str:
@@ -97,11 +140,10 @@ class Drawing:
         return f'<g transform="translate({self.x(lane)} {y:g})">{content}</g>'
 
     def _title(self, lane: Lane) -> str:
-        text = self.trace.label(lane, short=self.pair and self.live)
-        width = 8 * len(text) + 22
+        text, width, size = self._name(lane), self._size(lane), 11 if self.many else 13
         return (f'<rect class="fsts-lane fsts-{lane[0]}" x="{-width / 2:g}" y="8" '
-                f'width="{width}" height="28" rx="6" fill="{PAPER}" stroke="{ROLES[lane[0]]}" '
-                f'stroke-width="1.5"/>' + self._text(text, 0, 27, weight="600", size=13))
+                f'width="{width:g}" height="28" rx="6" fill="{PAPER}" stroke="{ROLES[lane[0]]}" '
+                f'stroke-width="1.5"/>' + self._text(text, 0, 27, weight="600", size=size))
 
     def _text(self, text: str, x: float | str, y: float, *, anchor: str = "middle", size: int = 12,
               weight: str = "400", fill: str = INK, css: str = "fsts-text") -> str:
@@ -148,6 +190,8 @@ class Drawing:
         way = 1 if target > source else -1
         color = ROLES[step.source]
         dash = ' stroke-dasharray="5 4"' if step.call else ""
+        if step.kind in KINDS:
+            dash = ' stroke-dasharray="1.5 4"'
         line = (f'<line class="fsts-arrow fsts-{step.source}" x1="{self.x(source)}" '
                 f'x2="{self.x(target)}" y1="{row.y:g}" y2="{row.y:g}" stroke="{color}" '
                 f'stroke-width="1.6"{dash}/>')
@@ -155,12 +199,25 @@ class Drawing:
         head = self.at(target, _head(step, way, gap, color), row.y)
         text = step.label if len(step.label) <= 34 else step.label[:33] + "…"
         hidden = "" if row.labelled else " fsts-crowded"
-        middle = self.x((source + target) / 2)
+        middle, anchor = self._inside(self._percent(source), self._percent(target), text)
         # Text twice: the wide one below lifts the letters off the lines without paint-order,
         # which not every viewer of a still knows.
-        back = self._text(text, middle, row.y - 5, css="fsts-halo" + hidden).replace(
+        back = self._text(text, middle, row.y - 5, anchor=anchor, css="fsts-halo" + hidden).replace(
             "<text ", f'<text stroke="{PAPER}" stroke-width="4" aria-hidden="true" ')
-        return line + head + back + self._text(text, middle, row.y - 5, css="fsts-label" + hidden)
+        return line + head + back + self._text(text, middle, row.y - 5, anchor=anchor,
+                                               css="fsts-label" + hidden)
+
+    def _inside(self, source: float, target: float, text: str) -> tuple[str, str]:
+        """Return where a label stands: between its lanes, unless the edge is too near."""
+        middle = (source + target) / 2
+        room = STAGE[2 if self.many else int(self.pair)] if self.live else self.width
+        half = 360 * len(text) / room
+        if self.live or self.many:
+            if middle + half > 99:
+                return self._across(99), "end"
+            if middle - half < 14 and not self.pair:
+                return self._across(14), "start"
+        return self._across(middle), "middle"
 
 
 def _head(step: Step, way: int, gap: int, color: str) -> str:
@@ -174,7 +231,11 @@ def _head(step: Step, way: int, gap: int, color: str) -> str:
     if step.kind == "eof":
         return (f'<path {css} d="M{tip - way * 2} -6V6" stroke="{color}" stroke-width="3" '
                 'fill="none"/>')
-    if step.call:
+    if step.kind == "gone":
+        near, far = tip - way * 2, tip - way * 10
+        return (f'<path {css} d="M{near} -4H{far}V4H{near}Z" stroke="{color}" stroke-width="1.6" '
+                'fill="none"/>')
+    if step.call or step.kind in KINDS:
         return (f'<path {css} d="M{back} -5L{tip} 0L{back} 5" stroke="{color}" '
                 'stroke-width="1.6" fill="none"/>')
     return f'<path {css} fill="{color}" stroke="{color}" d="M{back} -5L{tip} 0L{back} 5Z"/>'
@@ -183,11 +244,11 @@ def _head(step: Step, way: int, gap: int, color: str) -> str:
 def still(figures: Sequence[tuple[Trace, list[Row]]], alt: str) -> str:
     """Return one diagram, or several side by side, as an image that needs no style sheet."""
     pair = len(figures) > 1
-    widths = [width(trace, pair) for trace, _ in figures]
+    drawings = [Drawing(trace, live=False, pair=pair) for trace, _ in figures]
+    widths = [drawing.width for drawing in drawings]
     height = HEAD + ROW * max(len(rows) for _, rows in figures) + 12
     drawn = ""
-    for i, (trace, rows) in enumerate(figures):
-        drawing = Drawing(trace, live=False, pair=pair)
+    for i, (drawing, (_, rows)) in enumerate(zip(drawings, figures, strict=True)):
         drawn += (f'<g transform="translate({sum(widths[:i])} 0)">{drawing.head()}'
                   f'<g transform="translate(0 {HEAD})">{drawing.body(rows, height - HEAD)}</g></g>')
     size = f"{sum(widths)} {height}"

@@ -34,6 +34,7 @@ function render({ model, el }) {
   let spacing = "even", bytes = "text";
 
   const root = make("div", data.figures.length > 1 ? "fsts-flow fsts-two" : "fsts-flow");
+  if (data.figures.some((figure) => figure.many)) root.classList.add("fsts-many");
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", data.title);
   root.dataset.lmSuppressShortcuts = "true"; // else the notebook takes the arrow keys
@@ -85,6 +86,7 @@ function render({ model, el }) {
   function draw() {
     stage.replaceChildren(...data.figures.map((figure) => {
       const box = make("div", "fsts-figure");
+      if (figure.many) box.style.minWidth = `${figure.narrowest}px`; // then the stage scrolls
       if (data.figures.length > 1) box.append(make("div", "fsts-name", figure.name));
       box.append(drawing("fsts-lanes", figure.head), drawing("fsts-steps", figure[spacing], data.alt));
       return box;
@@ -165,7 +167,10 @@ function render({ model, el }) {
     '<span><svg width="34" height="10" aria-hidden="true"><path class="fsts-ink" stroke-dasharray="5 4" d="M0 5H32"/>' +
     '<path class="fsts-ink" d="M25 1L33 5L25 9"/></svg> call of the interface</span>' +
     '<span><svg width="34" height="12" aria-hidden="true"><path class="fsts-ink" d="M0 6H31"/>' +
-    '<path class="fsts-ink" stroke-width="3" d="M31 1V11"/></svg> end of one direction (bar: FIN, cross: RST)</span>';
+    '<path class="fsts-ink" stroke-width="3" d="M31 1V11"/></svg> end of one direction (bar: FIN, cross: RST)</span>' +
+    (data.rows.flat().some((detail) => detail && detail.process)
+      ? '<span><svg width="34" height="10" aria-hidden="true"><path class="fsts-ink" stroke-dasharray="1.5 4" d="M0 5H24"/>' +
+        '<path class="fsts-ink" d="M25 1H33V9H25Z"/></svg> a process: start, signal, log; end (square)</span>' : "");
   root.append(make("div", "fsts-heading", data.title), bar, columns, legend, text, said);
   el.append(root);
   draw();

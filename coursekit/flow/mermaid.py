@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from coursekit.flow.trace import Trace
 
 # Bytes are solid, calls of the interface dashed: never told apart by colour alone.
-ARROWS = {"wire": "->>", "interface": "-->>", "end": "-x"}
+# The life of processes has open heads, and a dashed cross at its end.
+ARROWS = {"wire": "->>", "interface": "-->>", "end": "-x", "gone": "--x",
+          "start": "--)", "signal": "--)", "log": "--)"}
 
 
 def diagram(trace: Trace) -> str:
@@ -41,7 +43,8 @@ def header(title: str, description: str) -> list[str]:
 
 def message(step: Step, source: str, target: str, mark: str = "") -> str:
     """Return the line for one arrow."""
-    arrow = ARROWS["interface" if step.call else "end" if step.ends else "wire"]
+    kind = step.kind if step.kind in ARROWS else "wire"
+    arrow = ARROWS["interface" if step.call else "end" if step.ends else kind]
     return f"    {source}{arrow}{target}: {mark}{escaped(step.label)}"
 
 

@@ -7,8 +7,8 @@ differs from run to run, and a saved picture would too. For steps less than SLAC
 Rule 1  A part of a response stands right after the app's event that produced it.
 Rule 2  Parts of a request that follow each other stand together.
 Rule 3  What the app does after its response is complete stands right after that response.
-Rule 4  Of two closes the announced one ("Connection: close", HTTP/1.0) comes first; an answer
-        without an end was broken off by the server.
+Rule 4  Of two closes the announced one ("Connection: close", HTTP/1.0) comes first, and stands
+        with its answer; an answer without an end was broken off by the server.
 Further apart, the clock decides. A step keeps its measured time; only its place is by rule.
 
 Which call belongs to which request: by the client's port in environ or scope if the server gives
@@ -170,12 +170,17 @@ def _place_closes(marks: list[Step], exchanges: list[Exchange]) -> None:
             continue  # a half-close: what came after it stays after it
         heads = [step for step in answers if step.kind == "head"]
         cut = bool(answers) and answers[-1].kind in ("chunk", "cut off")  # no end came: broken off
+        cut = cut or any(each.call and not each.call.done for each in exchanges
+                         if each.connection == number)  # its process was ended
         packet = any(step.kind == "variables" for each in exchanges
                      if each.connection == number for step in each.request)  # uwsgi: one, then over
         ends = cut or packet or any(closing(head.data) for head in heads)
         announced = "server" if ends else "client"
         first, second = sorted(closes, key=lambda step: step.source != announced)
         first.place = min(first.place, second.place)
+        last = max(answers, key=lambda step: step.place, default=first)
+        if ends and not cut and 0 < first.time - last.time <= SLACK:
+            after(first, last)
         after(second, first)
 
 

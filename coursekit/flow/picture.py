@@ -83,6 +83,8 @@ def _figure(trace: Trace, steps: Sequence[Step | None], marks: Sequence[bool],
     height = draw.ROW * len(steps) + 12
     return {
         "name": trace.heading,
+        "narrowest": drawing.narrowest,
+        "many": drawing.many,
         "head": [draw.HEAD, drawing.head(clock=True)],
         "even": [height, drawing.body(draw.even(steps, marks), height, clock=True)],
         "time": [draw.SCALE, drawing.body(draw.timed(trace, steps, marks), draw.SCALE,

@@ -1,15 +1,24 @@
-"""Record what passes between a client and a running server, and between the server and its app."""
+"""Record what passes between a client and a running server, and between the server and its app.
+
+    with live("gunicorn", APP, watch=True) as server, live("nginx", upstream=server) as front:
+        with flow.record(front) as trace:  # client, nginx, worker, app; the bytes of both wires
+            trace.get("/hello")
+    flow.show(trace)
+
+With processes=True the arbiter and its workers take part too: coursekit.flow.life.
+"""
 
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
 
 from coursekit.flow.events import EventList, Note, read_events
 from coursekit.flow.front import ended
+from coursekit.flow.life import Life, nobody
 from coursekit.flow.steps import calls_of
 from coursekit.flow.tap import Tap, Wire
 from coursekit.flow.trace import Trace
@@ -21,8 +30,8 @@ Notes = Callable[[], list[Note]]
 
 
 @contextmanager
-def record(server: Any, *, events: Any = None, name: str = "", apart: bool = False
-           ) -> Iterator[Trace]:
+def record(server: Any, *, events: Any = None, name: str = "", apart: bool = False,
+           processes: bool = False) -> Iterator[Trace]:
     """Relay to `server` and record: `with record(server) as trace: trace.get("/")`.
 
     `server` is a coursekit.live Server or an address (host, port). Calls of the app are seen if
@@ -32,37 +41,47 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
     the picture then may differ from run to run.
     A front has a lane of its own: it is started anew with a second tap before its upstream, whose
     app is the one to watch, and once more at the end.
+    With processes=True workers that start and end, and what they are told, are seen: see life.
     """
+    # long: each `with` needs the one before it
     front = server if getattr(server, "upstream", None) is not None else None
     last = front.upstream if front else server
-    trace = Trace(name or str(getattr(last, "kind", "server")), workers=_has_workers(last),
-                  apart=apart, front=front.kind if front else "")
-    with (_noting(last, events) as read, _between(front) as behind,
+    kind = str(getattr(last, "kind", "server"))
+    trace = Trace(name or kind, kind=kind, workers=_has_workers(last), apart=apart,
+                  front=front.kind if front else "")
+    with (Life(last) if processes else nullcontext() as life,
+          _noting(last, events) as read, _between(front) as (behind, full),
           Tap(getattr(server, "address", server)) as tap):
         client = httpx.Client(base_url=f"http://{tap.address[0]}:{tap.address[1]}",
                               trust_env=False)
-        trace.open(tap.address, client)
+        trace.open(tap.address, client, lambda: _counts(read(), life))
         try:
             yield trace
         finally:
-            _until(lambda: all(call.done for call in calls_of(read())))
+            _until(lambda: all(call.done or nobody(call.pid) for call in calls_of(read())))
             client.close()
             tap.wait(PATIENCE)
             _until(lambda: ended(behind()))
-            trace.close(tap.events, read(), behind())
+            trace.full = tap.full or full()
+            trace.close(tap.events, [*read(), *(life.read() if life else ())], behind())
+
+
+def _counts(notes: list[Note], life: Life | None) -> dict[str, int]:
+    starts, ends = (life.count(kind) if life else 0 for kind in ("start", "gone"))
+    return {"calls": sum(note["kind"] == "call" for note in notes), "starts": starts, "ends": ends}
 
 
 @contextmanager
-def _between(front: Any) -> Iterator[Callable[[], list[Wire]]]:
+def _between(front: Any) -> Iterator[tuple[Callable[[], list[Wire]], Callable[[], bool]]]:
     """Put a second tap between a front and its upstream, for as long."""
     if front is None:
-        yield list
+        yield list, bool
         return
     upstream = front.upstream
     with Tap(upstream.address) as tap:
         front.upstream = tap
         try:
-            yield lambda: tap.events
+            yield lambda: tap.events, lambda: tap.full
         finally:
             front.upstream = upstream
 

@@ -24,7 +24,7 @@ class Step:
     """Hold one arrow of the picture: who tells whom what, and with which bytes."""
 
     time: int  # ns of time.monotonic_ns
-    source: str  # "client", "server", "app"
+    source: str  # a role: "client", "front", "server", "app"; of processes: "you", "arbiter"
     target: str
     kind: str
     label: str
@@ -34,6 +34,7 @@ class Step:
     call: "Call | None" = None
     info: Note = field(default_factory=dict)
     place: tuple[int, ...] = ()
+    pid: int = 0  # of the worker whose life this is about
 
     @property
     def ends(self) -> bool:

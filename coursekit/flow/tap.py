@@ -5,6 +5,7 @@ Rule 2  Every note is stamped by time.monotonic_ns, which all processes of one m
         (Linux CLOCK_MONOTONIC, macOS mach_absolute_time), so notes of an app in another
         process can be merged with these.
 Rule 3  Nothing outlives stop(): no socket, no thread.
+Rule 4  Memory is bounded: after KEPT bytes it still relays, but notes no more; `full` says so.
 
 What a relay cannot do: the server sees the relay's port, not the client's; a connection is
 accepted here before the server is asked, so a refusal reaches the client as a reset; close() and
@@ -21,6 +22,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Address = tuple[str, int]
+
+KEPT = 16 * 2**20  # bytes that are noted
+COST = 200  # bytes that a note takes beside its data
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close() sends RST
 
@@ -42,6 +46,9 @@ class Tap:
 
     def __init__(self, target: Address) -> None:
         self.target = target
+        self.full = False
+        self._room = KEPT
+        self._connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address: Address = self.listener.getsockname()[:2]
         self._events: list[Wire] = []
@@ -88,7 +95,10 @@ class Tap:
               ) -> None:
         with self._lock:  # the clock is read inside, so that the list is in order of time
             now = time.monotonic_ns()
-            self._events.append(Wire(now, connection, sender, kind, data, port))
+            self._room -= COST + len(data)
+            self.full = self.full or self._room < 0  # once full, or a gap would be hidden
+            if not self.full:
+                self._events.append(Wire(now, connection, sender, kind, data, port))
 
     def _accept(self) -> None:
         while True:
@@ -96,7 +106,8 @@ class Tap:
             if self._woken in ready:
                 return
             client, _ = self.listener.accept()
-            number = len(self._links) + 1
+            self._connections += 1
+            number = self._connections
             try:
                 server = socket.create_connection(self.target)
             except OSError:
@@ -105,6 +116,7 @@ class Tap:
                 continue
             self._note(number, "client", "connect", port=server.getsockname()[1])
             with self._lock:  # wait() shall not miss a link whose threads run already
+                self._links = [link for link in self._links if link.left]
                 self._links.append(_Link(number, client, server, self._note))
 
 

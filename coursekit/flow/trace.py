@@ -6,17 +6,18 @@ Rule 1  Text holds no time unless it is asked for, and no pid: the same experime
 Rule 2  What is not known is not drawn: without a watched app there is no lane for it.
 
 The lane of a worker is the process in which the app was called. Bytes are drawn to that worker,
-for with pre-forked servers it is the worker that holds the connection; a master process that
-only watches never appears, because nothing of the request passes it.
+for with pre-forked servers it is the worker that holds the connection. Nothing of a request passes
+a master process that only watches: it appears where processes are recorded too, see life.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from coursekit.flow import mermaid
+from coursekit.flow import lived, mermaid
 from coursekit.flow.front import through
 from coursekit.flow.order import build
 from coursekit.flow.steps import Call, Exchange, Step, count_of
@@ -25,6 +26,8 @@ from coursekit.live import wire
 
 CLOSED = "this trace is closed: send inside `with record(server) as trace:`"
 
+PATIENCE = 10.0  # seconds that `wait` waits
+RANKS = {"you": 0, "client": 1, "front": 2, "arbiter": 3, "server": 4, "app": 5}
 OUTSIDE = "client", "front"  # what stands before the server
 
 Lane = tuple[str, int, int]  # role, process (0: not known), thread (0: not told apart)
@@ -34,9 +37,11 @@ class Trace:
     """Hold a recording: `steps` in causal order, `events` as they were noted, `exchanges`."""
 
     def __init__(self, name: str = "server", *, workers: bool = False, apart: bool = False,
-                 front: str = "", wires: Iterable[Wire] = (),
+                 front: str = "", kind: str = "", wires: Iterable[Wire] = (),
                  notes: Iterable[dict[str, Any]] = ()) -> None:
         self.name = name
+        self.kind = kind or name  # of the server, whatever it is called here
+        self.full = False  # more went by than is kept
         self.front = front  # what stands before the server, if anything
         self.workers = workers
         self.apart = apart
@@ -50,15 +55,17 @@ class Trace:
         self.load(wires, notes)
         self.address: tuple[str, int] | None = None  # of the tap, while it records
         self._client: httpx.Client | None = None
+        self._count: Callable[[], dict[str, int]] | None = None
 
-    def open(self, address: tuple[str, int], client: httpx.Client) -> None:
-        """Send through the tap at `address` from now on."""
-        self.address, self._client = address, client
+    def open(self, address: tuple[str, int], client: httpx.Client,
+             count: Callable[[], dict[str, int]]) -> None:
+        """Send through the tap at `address` from now on; `count` tells what was seen so far."""
+        self.address, self._client, self._count = address, client, count
 
     def close(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]],
               behind: Iterable[Wire] = ()) -> None:
         """Send no more, and take what was recorded."""
-        self.address = self._client = None
+        self.address = self._client = self._count = None
         self.load(wires, notes, behind)
 
     def load(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]],
@@ -67,9 +74,16 @@ class Trace:
         self.wires, self.notes = list(wires), list(notes)
         first = max((wire.connection for wire in self.wires), default=0)
         self.behind = [replace(wire, connection=first + wire.connection) for wire in behind]
-        self.steps, self.exchanges, self.calls = (
-            through(self.wires, self.behind, self.notes) if self.front
-            else build(self.wires, self.notes))
+        of_app = [note for note in self.notes if "call" in note]
+        steps, self.exchanges, self.calls = (
+            through(self.wires, self.behind, of_app) if self.front
+            else build(self.wires, of_app))
+        self.steps = lived.among(steps, self.notes, self.calls, self.kind)
+        self.lived = len(self.steps) > len(steps)  # something happened to processes
+        self._pids = self._in_order()
+        for step in self.steps:
+            if step.kind == "log":
+                step.label = step.label.replace("{}", str(self._pids.index(step.pid) + 1))
 
     def request(self, method: str, path: str = "/", **options: Any) -> httpx.Response:
         """Send any request; options are those of httpx. Connections are kept and used again."""
@@ -90,6 +104,26 @@ class Trace:
         if self.address is None:
             raise RuntimeError(CLOSED)
         return wire.send(self.address, *pieces, **options)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how often the app was called, and how many workers started and ended."""
+        if self._count is not None:
+            return self._count()
+        kinds = [step.kind for step in self.steps if step.pid]
+        return {"calls": len(self.calls), "starts": kinds.count("start"),
+                "ends": kinds.count("gone")}
+
+    def wait(self, **wanted: int) -> None:
+        """Wait until that much was seen: wait(calls=1), wait(starts=2, ends=2); see counts.
+
+        TimeoutError after ten seconds.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while any(self.counts[name] < number for name, number in wanted.items()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited for {wanted}, saw {self.counts}")
+            time.sleep(0.005)
 
     @property
     def events(self) -> list[Wire | dict[str, Any]]:
@@ -115,37 +149,39 @@ class Trace:
 
     def lane(self, step: Step, role: str) -> Lane:
         """Return the lane in which a step has its `role` ("client", "front", "server", "app")."""
-        if role in OUTSIDE:
+        call = None if step.pid else step.call or self._call_on(step.connection)
+        pid = call.pid if call else step.pid
+        if role not in ("server", "app") or not pid or not (self.apart or self.lived):
             return role, 0, 0
-        call = step.call or self._call_on(step.connection)
-        if call is None or not self.apart:
-            return role, 0, 0
-        process = self._processes().index(call.pid) + 1
-        if role == "server":
-            return "server", process, 0
-        return "app", process, self._threads(call.pid).index(call.thread) + 1
+        process = self._pids.index(pid) + 1
+        if role == "server" or call is None or not self.apart:
+            return role, process, 0
+        return "app", process, self._threads(pid).index(call.thread) + 1
 
     def lanes(self) -> list[Lane]:
         """Return all lanes, from the client to the last app."""
         found = {self.lane(step, role) for step in self.steps
                  for role in (step.source, step.target)}
-        ranks = {"client": 0, "front": 1, "server": 2, "app": 3}
-        return sorted(found, key=lambda lane: (lane[0] not in OUTSIDE, lane[1], ranks[lane[0]],
-                                               lane))
+        return sorted(found, key=lambda lane: (
+            min(RANKS[lane[0]], RANKS["server"]), lane[1], RANKS[lane[0]], lane))
 
     def label(self, lane: Lane, *, short: bool = False) -> str:
         """Return a lane's title: "client", "worker 1", "app, thread 2"; short: without the name."""
         role, process, thread = lane
-        if role in OUTSIDE:
+        if role in (*OUTSIDE, "you"):
             return self.front if role == "front" else role
-        many = bool(process) and (self.workers or len(self._processes()) > 1)
+        if role == "arbiter":  # as Gunicorn calls its master, and the toy too
+            word = "arbiter" if self.kind in ("gunicorn", "toy") else "master"
+            return word if short else f"{self.name} {word}"
+        many = bool(process) and (self.workers or len(self._pids) > 1)
         if role == "server":
             one = f"{self.name} worker" if self.workers else self.name
             if short:
                 one = "worker" if self.workers else "server"
             return f"worker {process}" if many else one
-        where = f"app in worker {process}" if many else "app"
-        several = bool(thread) and len(self._threads(self._processes()[process - 1])) > 1
+        where = f"app in worker {process}" if many and not short else (
+            f"app {process}" if many else "app")
+        several = bool(thread) and len(self._threads(self._pids[process - 1])) > 1
         return f"{where}, thread {thread}" if several else where
 
     def table(self, *, times: bool = False) -> str:
@@ -176,9 +212,14 @@ class Trace:
     def _row(self, number: int, step: Step, times: bool) -> list[str]:
         source = self.label(self.lane(step, step.source))
         target = self.label(self.lane(step, step.target))
-        where = f"connection {step.connection or '?'}" if self.many else ""
-        time = f"{self.milliseconds(step):9.2f} ms" if times else ""
-        return [f"{number:3}", time, f"{source} -> {target}", step.label, step.note, where]
+        since = f"{self.milliseconds(step):9.2f} ms" if times else ""
+        return [f"{number:3}", since, f"{source} -> {target}", step.label, step.note,
+                self.where(step)]
+
+    def where(self, step: Step) -> str:
+        """Return "connection 2" where that is not clear, and "" where it is."""
+        known = self.many and (step.connection or step.call)
+        return f"connection {step.connection or '?'}" if known else ""
 
     def milliseconds(self, step: Step) -> float:
         """Return the time of a step in ms since the first one."""
@@ -188,18 +229,29 @@ class Trace:
         """Say what could not be known."""
         lost = sum(call.exchange is None for call in self.calls)
         remarks = [f"{lost} of {len(self.calls)} calls: not known which request they answer"]
-        return (remarks if lost else []) + ([self.origin] if self.origin else [])
+        full = ["more went by than is kept: the rest is not shown"] if self.full else []
+        return (remarks if lost else []) + full + ([self.origin] if self.origin else [])
 
-    def _processes(self) -> list[int]:
-        return list(dict.fromkeys(call.pid for call in self.calls))
+    def _in_order(self) -> list[int]:
+        """Return the pids of workers in the order of their numbers, see life."""
+        if not self.lived:
+            return list(dict.fromkeys(call.pid for call in self.calls))
+        calls = ((step, step.call or self._call_on(step.connection)) for step in self.steps
+                 if not {"server", "app"}.isdisjoint((step.source, step.target)) or step.pid)
+        pids = (call.pid if call and not step.pid else step.pid for step, call in calls)
+        seen, before = [pid for pid in dict.fromkeys(pids) if pid], lived.there(self.notes)
+        return sorted(dict.fromkeys(seen + before), key=lambda pid: pid not in before)
 
     def _threads(self, pid: int) -> list[int]:
         return list(dict.fromkeys(call.thread for call in self.calls if call.pid == pid))
 
     def _call_on(self, connection: int) -> Call | None:
         known = [call for call in self.calls if call.connection == connection]
+        if known or not connection:
+            return known[0] if known else None
         # One process served everything: then it served this connection too.
-        return known[0] if known else self.calls[0] if len(self._processes()) == 1 else None
+        one = len({call.pid for call in self.calls}) == 1 and not self.lived
+        return self.calls[0] if one else None
 
     def __repr__(self) -> str:
         return self.table()

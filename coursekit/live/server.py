@@ -49,6 +49,7 @@ class Server:
         self._client: httpx.Client | None = None
         self._panel: Panel | None = None
         self._in_with = False
+        self.on_kill: list[Any] = []  # called with pid and number before a signal is sent
         # Runs when this object is collected, and when the kernel exits in good order.
         self._end = weakref.finalize(self, runner.stop)
         runner.start()
@@ -172,11 +173,11 @@ class Server:
         rows = self.workers
         if not rows:
             raise ServerError(f"{self.kind} does not run")
-        if isinstance(who, int):
-            pid = who
-        else:
-            pid = next((row.pid for row in rows if row.role == who), rows[0].pid)
+        found = [row.pid for row in rows if row.role == who] or [rows[0].pid]
+        pid = who if isinstance(who, int) else found[0]
         self._runner.ending |= number in ENDING and (who == "all" or pid == rows[0].pid)
+        for told in self.on_kill:
+            told(pid, number)
         if who == "all":
             self._runner.signal_all(number)
         else:
@@ -246,8 +247,7 @@ class Server:
 
     def new_failures(self) -> list[str]:
         """Return, once, a sentence for each thing that failed inside the server."""
-        failures = self._runner.failures()
-        return [self._sentence(failure) for failure in failures]
+        return [self._sentence(failure) for failure in self._runner.failures()]
 
     def _sentence(self, failure: BaseException | str) -> str:
         if isinstance(failure, str):

@@ -1,29 +1,36 @@
-"""A server with one answer for everything: what it serves a second is its client's own limit."""
+"""A server with one answer for everything: what it serves a second is its client's own limit.
+
+Several processes of it share a listener, so that the client has no need to wait for one.
+"""
 
 from __future__ import annotations
 
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+PROCESSES = 4
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
 @contextmanager
 def canned() -> Iterator[tuple[str, int]]:
-    """Run the server in a process of its own meanwhile; give its address."""
+    """Run the server in processes of its own meanwhile; give its address."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "coursekit.load.canned", str(listener.fileno())],
-            pass_fds=[listener.fileno()], stdin=subprocess.PIPE,
-        )  # fmt: skip
+        command = [sys.executable, "-m", "coursekit.load.canned", str(listener.fileno())]
+        processes = [
+            subprocess.Popen(command, pass_fds=[listener.fileno()], stdin=subprocess.PIPE)
+            for _ in range(PROCESSES)
+        ]
         try:
             yield listener.getsockname()[:2]
         finally:
-            process.kill()
-            process.communicate()
+            for process in processes:
+                process.kill()
+                process.communicate()
 
 
 def serve(fd: int) -> None:
@@ -42,4 +49,5 @@ def serve(fd: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    threading.Thread(target=serve, args=[int(sys.argv[1])], daemon=True).start()
+    sys.stdin.read()  # it ends when whoever started this is gone

@@ -4,7 +4,7 @@ A closed loop has a number of clients, each of which waits for its answer before
 open loop asks at fixed times, whatever has been answered: as people do, who do not know of each
 other. A process of its own, so that its work is never mistaken for the notebook's or the server's.
 
-    python -m coursekit.load.generator < one line of JSON      prints one line of JSON
+    python -m coursekit.load.generator < plan as JSON      prints JSON; the last line is the result
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, TypedDict
 
 from .client import NotThere, read_answer
+
+LONG = 2.0  # seconds: a run that takes longer tells how far it is
+BEAT = 0.2  # seconds from one such line to the next
 
 SERVED_BY = re.compile(rb"\r\nx-served-by: ([^\r]*)", re.IGNORECASE)
 
@@ -117,10 +120,20 @@ async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     await asyncio.gather(*work)
 
 
+async def tell(generator: Generator) -> None:
+    """Print how many requests are through, now and then, once the run has taken long."""
+    await asyncio.sleep(LONG)
+    while True:
+        print(json.dumps({"through": len(generator.notes)}), flush=True)
+        await asyncio.sleep(BEAT)
+
+
 async def run(plan: Plan) -> dict[str, Any]:
     """Carry out a plan; return the notes in the order in which the requests were due."""
     generator = Generator(plan)
+    telling = asyncio.create_task(tell(generator))
     await (generator.closed() if plan["rate"] is None else generator.open())
+    telling.cancel()
     notes = sorted(generator.notes, key=lambda note: note["due"])
     return {"seconds": generator.now(), "notes": notes}
 

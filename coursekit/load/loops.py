@@ -16,10 +16,10 @@ import functools
 import json
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from coursekit.load.generator import Note, Plan
 
 PATIENCE = 10.0  # seconds for an answer
 NEAR = 0.5  # of the generator's own limit: from there on it may be what is measured
-LONG = 2.0  # seconds: a run that takes longer shows its progress
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,18 @@ class Report:
         """Answers a second."""
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
+    def lag(self, percent: float) -> float:
+        """Return how late the generator itself was, so many percent of the times at most."""
+        return float(np.percentile([note["sent"] - note["due"] for note in self.notes], percent))
+
     @property
-    def generator_bound(self) -> bool:
-        """Tell whether the generator came near its own limit: it may be what was measured."""
-        return self.per_second > NEAR * limit()
+    def beware(self) -> str:
+        """Say why the generator may be what was measured; "" if it is not."""
+        if self.per_second > NEAR * limit():
+            return f"the generator itself reaches {limit():.0f} a second"
+        late = [f"{name} {self.lag(p):.3f} s" for name, p in PERCENTILES
+                if self.lag(p) > NEAR * self.percentile(p)]  # fmt: skip
+        return f"the generator itself was late by {', '.join(late)}" if late else ""
 
     def __str__(self) -> str:
         errors = ", ".join(f"{count} {why}" for why, count in self.errors.items()) or "none"
@@ -92,8 +99,8 @@ class Report:
             lines.append(f"  a second   {self.per_second:.0f}")
             waits = [f"{name} {self.percentile(p):.3f} s" for name, p in PERCENTILES]
             lines.append(f"  latency    {', '.join(waits)}")
-        if self.latencies and self.generator_bound:
-            lines.append(f"  beware     the generator itself reaches {limit():.0f} a second")
+        if self.latencies and self.beware:
+            lines.append(f"  beware     {self.beware}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -109,14 +116,13 @@ def closed(server: Any, path: str = "/", *, clients: int = 8, requests: int = 64
     of its own, so that a client is bound to no worker.
     """
     plan = _plan(server, path, clients, requests, None)
-    many = f"{clients} client{'s' * (clients > 1)}, {requests} requests"
-    return _run(many, plan, expected=0.0)
+    return _run(f"{clients} client{'s' * (clients > 1)}, {requests} requests", plan)
 
 
 def open(server: Any, path: str = "/", *, rate: float = 50, seconds: float = 2.0) -> Report:
     """Ask `rate` times a second for `seconds`, evenly, whatever has been answered."""
     plan = _plan(server, path, 0, round(rate * seconds), rate)
-    return _run(f"{rate:g} requests a second for {seconds:g} s", plan, expected=seconds)
+    return _run(f"{rate:g} requests a second for {seconds:g} s", plan)
 
 
 def _plan(server: Any, path: str, clients: int, requests: int, rate: float | None) -> Plan:
@@ -128,22 +134,30 @@ def _plan(server: Any, path: str, clients: int, requests: int, rate: float | Non
                 rate=rate, patience=PATIENCE)  # fmt: skip
 
 
-def _run(name: str, plan: Plan, expected: float) -> Report:
-    """Carry the plan out in a process of its own."""
-    done = threading.Event()
-    if expected > LONG:
-        from coursekit.load.shown import progress
+def _run(name: str, plan: Plan) -> Report:
+    """Carry the plan out in a process of its own; a run that takes long shows how far it is."""
+    from coursekit.load.shown import progress  # it draws reports, and so imports this module
 
-        progress(name, expected, done)
-    try:
-        found = subprocess.run(
-            [sys.executable, "-m", "coursekit.load.generator"],
-            input=json.dumps(plan), stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
-    finally:
-        done.set()
-    result = json.loads(found.stdout)
-    return Report(name, result["seconds"], result["notes"])
+    command = [sys.executable, "-m", "coursekit.load.generator"]
+    bar = None
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        try:
+            json.dump(plan, process.stdin)
+            process.stdin.close()
+            for line in process.stdout:
+                said = json.loads(line)
+                if "through" in said:
+                    bar = bar or progress(name, plan["requests"])
+                    bar(said["through"])
+                    continue
+                if bar:
+                    bar(plan["requests"])
+                return Report(name, said["seconds"], said["notes"])
+        except BaseException:
+            process.kill()
+            raise
+    raise RuntimeError(f"the load generator ended with status {process.returncode}")
 
 
 @functools.cache

@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import html
 import io
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from coursekit.load.loops import PERCENTILES, Report
-from coursekit.practice.widgets import show
+from coursekit.practice.widgets import VIEW, in_a_kernel, show
 
 INK = "#767676"  # 4.5 to 1 on white, 4.6 to 1 on black (WCAG 1.4.3)
 # Colour, line and marker differ, so that none of them is needed to tell the runs apart.
@@ -28,29 +27,25 @@ STYLES = (
 )
 
 
-def progress(name: str, seconds: float, done: threading.Event) -> None:
-    """Show a bar that fills in `seconds`, or when `done` is set."""
-    show(f"running: {name}", _bar, name, seconds, done)
-
-
-def _bar(name: str, seconds: float, done: threading.Event) -> Any:
+def progress(name: str, requests: int) -> Callable[[int], None]:
+    """Show a bar of a run, where there is a page; return what tells it how many are through."""
+    if not in_a_kernel():
+        return lambda through: None
     import ipywidgets as w  # type: ignore[import-untyped]
+    from IPython.display import display
 
-    bar = w.FloatProgress(max=1.0, description="", layout=w.Layout(width="16em"))
-    bar.tooltip = f"progress of: {name}"
-    label = w.Label(name)
+    bar = w.HTML()
 
-    def fill() -> None:
-        steps = 40
-        for step in range(1, steps + 1):
-            if done.wait(seconds / steps):
-                break
-            bar.value = step / steps
-        done.wait()
-        bar.value, label.value = 1.0, f"{name}: done"
+    def tell(through: int) -> None:
+        bar.value = (
+            f'<progress aria-label="{html.escape(name)}" max="{requests}" value="{through}">'
+            f"</progress> {html.escape(name)}: {through} of {requests}"
+        )
 
-    threading.Thread(target=fill, daemon=True, name="progress").start()
-    return w.HBox([bar, label])
+    # No text beside it: if a run takes long is chance, and what is saved must not depend on it.
+    model = {"version_major": 2, "version_minor": 0, "model_id": bar.model_id}
+    display({VIEW: model}, raw=True)
+    return tell
 
 
 def plot(*reports: Report, title: str = "Latency by percentile") -> None:
@@ -60,13 +55,12 @@ def plot(*reports: Report, title: str = "Latency by percentile") -> None:
 
 
 def _latencies(reports: Sequence[Report], title: str) -> Any:
-    shares = [50, 75, 90, 95, 99, 100]
+    shares = {"p50": 50, "p75": 75, "p90": 90, "p95": 95, "p99": 99, "worst": 100}
 
     def draw(axes: Any) -> None:
         for report, (colour, line, mark) in zip(reports, STYLES, strict=False):
-            waits = [1000 * report.percentile(share) for share in shares]
-            axes.plot(range(len(shares)), waits, line, marker=mark, color=colour, label=report.name)
-        axes.set_xticks(range(len(shares)), [f"p{share}" for share in shares])
+            waits = [1000 * report.percentile(share) for share in shares.values()]
+            axes.plot(list(shares), waits, line, marker=mark, color=colour, label=report.name)
         axes.set_yscale("log")
         axes.set_ylabel("milliseconds")
 

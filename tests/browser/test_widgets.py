@@ -198,6 +198,40 @@ def test_picture_by_its_buttons(picture):
     expect(picture.locator("details pre")).to_contain_text("GET /hello")
 
 
+# Names of its own: the lesson's go on being used.
+MANY = """
+from coursekit import flow
+with live("gunicorn", watch=True) as behind, live("nginx", upstream=behind) as front:
+    with flow.record(front, processes=True) as reload:
+        reload.get("/hello")
+        behind.kill("master", 1)
+        reload.wait(starts=1, ends=1)
+flow.show(reload)
+"""
+
+
+@pytest.mark.needs("nginx")
+def test_picture_of_a_reload_behind_nginx(lesson):
+    cell = lesson.add_cell(MANY.strip())
+    lesson.run(cell)
+    drawn = _in_view(cell.locator(".fsts-flow"))
+    titles = drawn.locator("svg.fsts-lanes text:not(.fsts-clock)")
+    expect(titles).to_have_text(["you", "client", "nginx", "arbiter", "worker 1", "app 1",
+                                 "worker 2"])
+    expect(drawn.locator(".fsts-legend")).to_contain_text("a process: start, signal, log; end")
+    drawn.get_by_label("Steps: left and right").focus()
+    lesson.page.keyboard.press("End")
+    pane = drawn.get_by_label("The step in detail")
+    while "SIGHUP" not in pane.text_content():
+        assert not drawn.locator(".fsts-place").text_content().startswith("1 of")
+        lesson.page.keyboard.press("ArrowLeft")
+    expect(pane).to_contain_text("you → gunicorn arbiter")
+    for theme in (DARK, LIGHT):
+        lesson.theme(theme)
+        assert not barriers(lesson.page, OUTPUTS)
+        assert not pale(lesson.page)
+
+
 # Predictions, both themes, and the exercise
 
 
