@@ -67,6 +67,11 @@ class Server:
         return "http://{}:{}".format(*self.address)
 
     @property
+    def ws(self) -> str:
+        """The URL for WebSocket clients on this machine."""
+        return self.url.replace("http", "ws", 1)
+
+    @property
     def running(self) -> bool:
         """True while it runs."""
         return self._runner.running
