@@ -19,7 +19,6 @@ from typing import NamedTuple
 from servers.head import ProtocolError, Request, members, request_framing
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-LIMIT = 16 * 1024 * 1024  # bytes of a message; precedent: uvicorn's ws_max_size
 
 # --- the opening handshake -----------------------------------------------------------
 
@@ -147,7 +146,7 @@ class FrameReader:
     __slots__ = ("at", "buffer", "fin", "kind", "known", "left", "limit", "mask", "masked",
                  "message", "opcode", "over", "size")  # fmt: skip
 
-    def __init__(self, limit: int = LIMIT, masked: bool = True) -> None:
+    def __init__(self, limit: int = 16 * 1024 * 1024, masked: bool = True) -> None:
         self.limit, self.masked = limit, masked
         self.buffer, self.at = b"", 0  # and where in it the unread bytes begin
         self.over = False
