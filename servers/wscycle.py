@@ -136,8 +136,8 @@ class WebSocketCycle(Cycle, asyncio.Protocol):
             await self.news_to_come()
         size, message = self.inbox.popleft()
         self.waiting -= size
-        if self.protocol.paused:
-            self.advance()
+        if self.protocol.paused and not self.inbox:  # soon: first the app's word on this one
+            self.protocol.server.loop.call_soon(self.advance)
         return message
 
     async def send(self, message: Message) -> None:
