@@ -157,8 +157,8 @@ def test_a_denial_is_403():
     async def denies(scope, receive, send):
         await send({"type": "websocket.close"})
 
-    with served(denies) as server, pytest.raises(InvalidStatus) as info:
-        open_with(server)
+    with served(denies) as server, pytest.raises(InvalidStatus) as info, open_with(server):
+        pass
     assert info.value.response.status_code == 403
 
 
