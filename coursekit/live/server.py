@@ -31,14 +31,9 @@ class Server:
     """Hold a running server. Made by `live`, which documents the arguments."""
 
     def __init__(
-        self,
-        kind: str,
-        app: Any,
-        runner: Child | Thread,
-        *,
-        errors: Errors = "raise",
+        self, kind: str, app: Any, runner: Child | Thread, *, errors: Errors = "raise",
         events_path: Path | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.kind, self.errors, self.events_path = kind, errors, events_path
         self._runner = runner
         self.app_name = app if isinstance(app, str) else getattr(app, "__name__", "app")
