@@ -198,8 +198,11 @@ def test_no_connection_at_all() -> None:
 
 
 def test_repr_shows_line_ends_directions_and_the_end() -> None:
-    with answering(b"HTTP/1.0 200 OK\r\n\r\n\xffhi\n", "close") as address:
-        shown = repr(wire.send(address, b"GET / HTTP/1.0\r\n", b"\r\n"))
+    pieces = b"GET / HTTP/1.0\r\n", b"\r\n"
+    # To close before all of it is read would be a reset.
+    reply, size = b"HTTP/1.0 200 OK\r\n\r\n\xffhi\n", len(b"".join(pieces))
+    with answering(reply, "close", read=size) as address:
+        shown = repr(wire.send(address, *pieces))
     assert shown.splitlines() == [
         r"--> GET / HTTP/1.0\r\n",
         r"--> \r\n",
