@@ -1,6 +1,7 @@
 """A Django site in one file, with the same addresses as flask_app.
 
-`app` is its WSGI side, `asgi` its ASGI side: the views are the same, and know of neither.
+`app` is its WSGI side, `asgi` its ASGI side: the views are the same, and know of neither. It
+refuses a WebSocket, which Django does not know without another package, channels.
 
 DEBUG is on, so that an error shows Django's debug page. Sessions live in a signed cookie, hence no
 database is needed.
@@ -16,7 +17,7 @@ from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpRespons
 from django.urls import path
 from django.views.static import serve
 
-from apps.page import PAGE, SECRET, three_lines
+from apps.page import PAGE, SECRET, three_events, three_lines
 
 settings.configure(
     DEBUG=True,
@@ -82,12 +83,17 @@ def stream(request):
     return StreamingHttpResponse(three_lines(), content_type="text/plain")
 
 
+def events(request):
+    """Send three server-sent events."""
+    return StreamingHttpResponse(three_events(), content_type="text/event-stream")
+
+
 def fail(request):
     """Raise an error."""
     raise ValueError("on purpose")
 
 
-pages = (form, upload, cookie, visits, old, new, stream, fail)
+pages = (form, upload, cookie, visits, old, new, stream, events, fail)
 urlpatterns = [
     path("", index),
     *(path(view.__name__, view) for view in pages),

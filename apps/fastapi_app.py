@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import BackgroundTasks, FastAPI, Form, Request, Response, UploadFile
+from fastapi import BackgroundTasks, FastAPI, Form, Request, Response, UploadFile, WebSocket
 from fastapi.responses import (
     HTMLResponse,
     PlainTextResponse,
@@ -14,7 +14,7 @@ from fastapi.responses import (
 )
 from fastapi.staticfiles import StaticFiles
 
-from apps.page import PAGE, three_lines
+from apps.page import PAGE, three_events, three_lines
 
 DONE = []
 
@@ -91,6 +91,20 @@ async def done():
 async def state(request: Request):
     """Show what the lifespan made."""
     return f"made {request.state.made}\n"
+
+
+@app.get("/events")
+async def events():
+    """Send three events."""
+    return StreamingResponse(three_events(), media_type="text/event-stream")
+
+
+@app.websocket("/ws")
+async def shout(websocket: WebSocket):
+    """Say each text back, in capitals."""
+    await websocket.accept()
+    async for said in websocket.iter_text():
+        await websocket.send_text(said.upper())
 
 
 @app.get("/fail")

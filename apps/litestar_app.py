@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated
 
-from litestar import Litestar, MediaType, Request, Response, get, post
+from litestar import Litestar, MediaType, Request, Response, get, post, websocket_listener
 from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State, UploadFile
 from litestar.enums import RequestEncodingType
@@ -12,7 +12,7 @@ from litestar.params import Body
 from litestar.response import Redirect, Stream
 from litestar.static_files import create_static_files_router
 
-from apps.page import PAGE, three_lines
+from apps.page import PAGE, three_events, three_lines
 
 DONE = []
 FORM = Body(media_type=RequestEncodingType.MULTI_PART)
@@ -94,6 +94,18 @@ async def state_(state: State) -> str:
     return f"made {state.made}\n"
 
 
+@get("/events", media_type="text/event-stream")
+async def events() -> Stream:
+    """Send three events."""
+    return Stream(three_events())
+
+
+@websocket_listener("/ws")
+async def shout(data: str) -> str:
+    """Say each text back, in capitals: Litestar receives, calls this, and sends."""
+    return data.upper()
+
+
 @get("/fail")
 async def fail() -> None:
     """Raise an error."""
@@ -102,7 +114,8 @@ async def fail() -> None:
 
 app = Litestar(
     [
-        index, form, upload, cookie, old, new, stream, background, done, state_, fail,
+        index, form, upload, cookie, old, new, stream, background, done, state_, fail, events,
+        shout,
         create_static_files_router("/static", [Path(__file__).parent / "static"]),
     ],
     on_startup=[startup],

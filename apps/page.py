@@ -28,6 +28,12 @@ PAGE = """<!doctype html>
 SECRET = "everybody can read this key"
 
 
+def three_events():
+    """Yield the body of /events, three server-sent events."""
+    for number in (1, 2, 3):
+        yield f"id: {number}\ndata: event {number}\n\n"
+
+
 def three_lines():
     """Yield the body of /stream in three pieces."""
     for number in ("one", "two", "three"):

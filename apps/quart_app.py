@@ -2,9 +2,9 @@
 
 import hashlib
 
-from quart import Quart, Response, current_app, redirect, request
+from quart import Quart, Response, current_app, redirect, request, websocket
 
-from apps.page import PAGE, three_lines
+from apps.page import PAGE, three_events, three_lines
 
 DONE = []
 app = Quart(__name__, static_folder="static")
@@ -90,6 +90,25 @@ async def done():
 async def state():
     """Show what was made at startup."""
     return text(f"made {current_app.config['MADE']}\n")
+
+
+@app.get("/events")
+async def events():
+    """Send three events."""
+
+    async def one_by_one():
+        for event in three_events():
+            yield event
+
+    return Response(one_by_one(), mimetype="text/event-stream")
+
+
+@app.websocket("/ws")
+async def shout():
+    """Say each text back, in capitals."""
+    while True:  # Quart cancels this when the client leaves
+        said = await websocket.receive()
+        await websocket.send(said.upper())
 
 
 @app.get("/fail")

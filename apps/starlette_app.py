@@ -1,6 +1,7 @@
 """A Starlette site with the addresses of flask_app, and what a loop adds: background work, state.
 
-/state shows what the lifespan made at startup; /background answers first and works afterwards.
+/state shows what the lifespan made at startup; /background answers first and works afterwards;
+/events are server-sent; /ws is a WebSocket that says all texts back, in capitals.
 """
 
 import hashlib
@@ -15,10 +16,10 @@ from starlette.responses import (
     RedirectResponse,
     StreamingResponse,
 )
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from apps.page import PAGE, three_lines
+from apps.page import PAGE, three_events, three_lines
 
 DONE = []
 
@@ -86,12 +87,24 @@ async def state(request):
     return PlainTextResponse(f"made {request.state.made}\n")
 
 
+async def events(request):
+    """Send three events."""
+    return StreamingResponse(three_events(), media_type="text/event-stream")
+
+
+async def shout(websocket):
+    """Say each text back, in capitals."""
+    await websocket.accept()
+    async for said in websocket.iter_text():
+        await websocket.send_text(said.upper())
+
+
 async def fail(request):
     """Raise an error."""
     raise ValueError("on purpose")
 
 
-pages = (cookie, old, new, stream, background, done, state, fail)
+pages = (cookie, old, new, stream, background, done, state, events, fail)
 app = Starlette(
     lifespan=lifespan,
     routes=[
@@ -99,6 +112,7 @@ app = Starlette(
         Route("/form", form, methods=["POST"]),
         Route("/upload", upload, methods=["POST"]),
         *(Route(f"/{page.__name__}", page) for page in pages),
+        WebSocketRoute("/ws", shout),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
     ],
 )

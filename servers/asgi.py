@@ -75,7 +75,11 @@ STARTING, RUNNING, FAILED, OVER = "before startup", "while it runs", "after a fa
 NEW, STARTED, STREAMING, COMPLETE = (
     "before http.response.start", "after http.response.start", "in the body", "after the answer",
 )  # fmt: skip
-START = {"http": NEW, "lifespan": STARTING}  # where a conversation begins, by the scope's type
+CONNECTING, OPEN, CLOSED, DENYING = (
+    "before websocket.accept", "while the WebSocket is open", "after websocket.close",
+    "after websocket.http.response.start",
+)  # fmt: skip
+START = {"http": NEW, "lifespan": STARTING, "websocket": CONNECTING}  # by the scope's type
 
 NEXT = {
     (NEW, "http.response.start"): STARTED,
@@ -87,6 +91,12 @@ NEXT = {
     (STARTING, "lifespan.startup.failed"): FAILED,
     (RUNNING, "lifespan.shutdown.complete"): OVER,
     (RUNNING, "lifespan.shutdown.failed"): FAILED,
+    (CONNECTING, "websocket.accept"): OPEN,
+    (CONNECTING, "websocket.close"): CLOSED,
+    (CONNECTING, "websocket.http.response.start"): DENYING,
+    (DENYING, "websocket.http.response.body"): DENYING,
+    (OPEN, "websocket.send"): OPEN,
+    (OPEN, "websocket.close"): CLOSED,
 }
 
 

@@ -56,6 +56,20 @@ class Cycle:
         if self.news is not None:
             self.news.set()
 
+    def retire(self) -> None:
+        """Hear that the server stops: an answer goes on, to its end or to the deadline."""
+
+    def cut(self) -> None:
+        """End an answer that failed: a 500 if nothing was sent, else a visible break."""
+        answer, protocol = self.answer, self.protocol
+        if not answer.sent:
+            return protocol.refuse(500, "the application failed; the server's log says how")
+        if answer.done:
+            return protocol.leave(self)
+        if answer.chunked or answer.left is not None or answer.bodiless:
+            return protocol.close()
+        protocol.abort()  # the body ends where the connection does: a reset looks unlike that
+
     # --- what the app calls ---
 
     async def receive(self) -> Message:

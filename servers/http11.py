@@ -55,6 +55,7 @@ class Limits:
     fields: int = 100
     body: int = 256 * 1024 * 1024
     chunk_line: int = 256
+    message: int = 16 * 1024 * 1024  # of a WebSocket; precedent: uvicorn's ws_max_size
 
 
 LIMITS = Limits()

@@ -20,6 +20,8 @@ from servers.cycle import INFINITY, Cycle
 from servers.head import ProtocolError, Request, wants_keep_alive
 from servers.http11 import END, EOF, Data, Reader
 from servers.service import Disconnected, error_answer
+from servers.websocket import wants_websocket
+from servers.wscycle import WebSocketCycle
 
 if TYPE_CHECKING:
     from servers.serving import Server
@@ -55,6 +57,10 @@ class HTTPProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(PIECE)
+        if hasattr(transport, "max_size"):
+            # For asyncio's own 256 KiB malloc may ask the kernel, anew for each recv: that
+            # takes more time than the recv.
+            transport.max_size = PIECE
         names = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
         client, server = (name[:2] if isinstance(name, tuple) else None for name in names)
         self.ends = client, server
@@ -122,7 +128,8 @@ class HTTPProtocol(asyncio.Protocol):
                 self.close()
             if not isinstance(event, Request):
                 return False
-            cycle = self.cycle = Cycle(self, event)
+            upgrade = b"upgrade" in event.fields and wants_websocket(event)
+            cycle = self.cycle = (WebSocketCycle if upgrade else Cycle)(self, event)
             self.deadline = INFINITY
         while not cycle.complete and (event := reader.next_event()):
             if event is END:
@@ -204,23 +211,12 @@ class HTTPProtocol(asyncio.Protocol):
         if not self.server.ending:
             self.server.log.error("the app failed on %s: %s", target, error, exc_info=error)
         if self.cycle is cycle:
-            self.cut(cycle)
+            cycle.cut()
 
     def part(self, cycle: Cycle) -> None:
         """Close after an app that leaves its client without an answer, because it has gone."""
         if self.cycle is cycle and not self.last:
             self.close()
-
-    def cut(self, cycle: Cycle) -> None:
-        """End an answer that failed: a 500 if nothing was sent, else a visible break."""
-        answer = cycle.answer
-        if not answer.sent:
-            return self.refuse(500, "the application failed; the server's log says how")
-        if answer.done:
-            return self.leave(cycle)
-        if answer.chunked or answer.left is not None or answer.bodiless:
-            return self.close()
-        self.abort()  # here the body ends where the connection does: a reset looks unlike an end
 
     def refuse(self, status: int, message: str) -> None:
         """Answer without the app, if it has not begun to; then it is not heard any more."""

@@ -79,6 +79,9 @@ def error_answer(status: int, message: str) -> tuple[bytes, bytes]:
         (b"Content-Length", b"%d" % len(body)),
         (b"Connection", b"close"),
     ]
+    if status == 426:  # RFC 9110 15.5.22, RFC 6455 4.4: say what would be right
+        fields += [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13")]
+        fields += [(b"Connection", b"Upgrade")]
     return encode_head(line.encode(), fields)[:-2] + date_field() + b"\r\n", body
 
 

@@ -158,6 +158,8 @@ class Server:
                 for connection in list(self.connections):
                     if connection.idle():
                         connection.close()
+                    elif connection.cycle is not None:
+                        connection.cycle.retire()
             self.sweep()
         await self.end_all()
 

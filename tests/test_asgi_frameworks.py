@@ -6,6 +6,8 @@ import time
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from coursekit.live import live
 
@@ -82,6 +84,46 @@ def test_stream(client):
     with client.stream("GET", "/stream") as answer:
         assert answer.headers["transfer-encoding"] == "chunked"
         assert b"".join(answer.iter_raw()) == b"line one\nline two\nline three\n"
+
+
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse")
+def test_server_sent_events(client):
+    with client.stream("GET", "/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.read().count(b"\n\n") == 3
+    assert answer.text.startswith("id: 1\ndata: event 1\n\n")
+
+
+def open_websocket(site):
+    url = f"ws://{site.address[0]}:{site.address[1]}/ws"
+    return connect(url, proxy=None, open_timeout=PATIENCE, close_timeout=PATIENCE)
+
+
+def test_websocket(site):
+    if "django" in site.app_name:
+        with pytest.raises(InvalidStatus) as info, open_websocket(site):
+            pass
+        assert info.value.response.status_code == 500
+        assert site.log.grep("Django can only handle ASGI/HTTP connections, not websocket")
+        return
+    with open_websocket(site) as client:
+        for said in ("hello", "ö" * 100_000, ""):
+            client.send(said)
+            assert client.recv(PATIENCE) == said.upper()
+    assert client.close_code == 1000
+
+
+def test_a_visitor_who_breaks_a_websocket_off_leaves_no_error(site, client):
+    if "django" in site.app_name:
+        return  # it knows no WebSocket
+    errors = len(site.log.grep("the app failed"))
+    for _ in range(5):
+        with open_websocket(site) as websocket:
+            websocket.send("hello")
+            assert websocket.recv(PATIENCE) == "HELLO"
+            websocket.socket.shutdown(socket.SHUT_RDWR)
+    assert client.get("/new").status_code == 200
+    assert len(site.log.grep("the app failed")) == errors
 
 
 def test_static_file(client):

@@ -24,12 +24,16 @@ class Transport(asyncio.Transport):
     def __init__(self):
         super().__init__()
         self.wire, self.asked, self.size, self.options = b"", [], 0, []
+        self.protocol = None
 
     def get_extra_info(self, name, default=None):
         return self if name == "socket" else ("192.0.2.1", 5000, 0, 0)
 
     def setsockopt(self, *option):
         self.options.append(option)
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
 
     def write(self, data):
         assert "close" not in self.asked and "abort" not in self.asked
@@ -71,7 +75,7 @@ class Peer:
         self.server = Server(app, log=logging.getLogger("servers.test"), **settings)
         self.server.use(asyncio.get_running_loop())
         self.transport = Transport()
-        self.protocol = HTTPProtocol(self.server)
+        self.protocol = self.transport.protocol = HTTPProtocol(self.server)
         self.protocol.connection_made(self.transport)
 
     async def send(self, *pieces):
@@ -81,7 +85,7 @@ class Peer:
 
     async def tell(self, event, *arguments):
         """Be the loop, which calls from outside of any task."""
-        self.server.loop.call_soon(getattr(self.protocol, event), *arguments)
+        self.server.loop.call_soon(getattr(self.transport.protocol, event), *arguments)
         await settle()
 
     async def late(self):
@@ -142,7 +146,7 @@ class Stuck:
                 await send(message)
             while self.listens:
                 self.heard.append(await receive())
-                self.listens = self.heard[-1]["type"] != "http.disconnect"
+                self.listens = not self.heard[-1]["type"].endswith(".disconnect")
             await self.go.wait()
             for message in self.after:
                 await send(message)
