@@ -21,7 +21,8 @@ from itertools import groupby
 
 from coursekit.flow.steps import SLACK, Call, Exchange, Step
 
-AT_ONCE = b"\r\nserver: uvicorn"  # sends the head before there is a body; ASGI says: wait for it
+# These send the head before there is a body; by the specification of ASGI it should wait.
+AT_ONCE = b"\r\nserver: uvicorn", b"\r\nserver: hypercorn"
 ACCEPTS = "websocket.accept"
 REFUSES = "websocket.close", "websocket.http.response.start"
 
@@ -141,8 +142,10 @@ def closer(connection: int, exchanges: Iterable[Exchange], closes: list[Step]) -
     return min(closes, key=lambda step: step.time).source if frames or told else ""
 
 
-def with_closes_in_order(steps: list[Step]) -> list[Step]:
+def tidied(steps: list[Step], calls: list[Call]) -> list[Step]:
     """Return the steps, closes that stand together in the order of their connections (Rule 6)."""
+    if not any(call.interface == "asgi" for call in calls):
+        return steps
     ordered: list[Step] = []
     for closes, group in groupby(steps, key=lambda step: step.kind == "eof"):
         together = list(group)
@@ -165,8 +168,8 @@ def _sender(call: Call, part: Step) -> Step | None:
     if part.kind == "head":
         sends = _sends(call, ACCEPTS) if part.info["frame"] == {} and b" 101 " in part.data[:13] \
             else _sends(call, *REFUSES)
-        sends = sends or _sends(call, "http.response.start" if AT_ONCE in part.data.lower()
-                                else "http.response.body")
+        now = any(mark in part.data.lower() for mark in AT_ONCE)
+        sends = sends or _sends(call, "http.response.start" if now else "http.response.body")
         return next(iter(sends + over), None)
     sends = _sends(call, "http.response.body", "websocket.http.response.body")
     if part.kind == "last chunk":

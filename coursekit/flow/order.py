@@ -52,8 +52,8 @@ def build(wires: list[Wire], notes: Iterable[dict[str, Any]],
     match(calls, exchanges, {wire.port: wire.connection for wire in wires if wire.port})
     for call in calls:
         call.steps = [app_step(note, call) for note in call.events]
-    steps = marks + [step for each in exchanges for step in each.request + each.response]
-    steps += [step for call in calls for step in call.steps]
+    steps = marks + [step for each in exchanges for step in each.request + each.response] + [
+        step for call in calls for step in call.steps]
     for step in steps:
         step.place = (step.time,)
     for exchange in exchanges:
@@ -62,9 +62,7 @@ def build(wires: list[Wire], notes: Iterable[dict[str, Any]],
     _place_closes(marks, exchanges)
     steps.sort(key=lambda step: step.place)
     shown = [step for step in steps if step.kind not in HIDDEN]
-    if any(call.interface == "asgi" for call in calls):
-        shown = conversation.with_closes_in_order(shown)
-    return shown, exchanges, calls
+    return conversation.tidied(shown, calls), exchanges, calls
 
 
 def match(calls: list[Call], exchanges: list[Exchange], ports: dict[int, int]) -> None:
