@@ -13,6 +13,7 @@ from websockets.sync.client import connect
 
 from coursekit import flow
 from coursekit.flow import compare, decode
+from coursekit.flow.detail import detail
 from coursekit.flow.events import EventList
 from coursekit.flow.watch import watch
 from coursekit.live import live
@@ -159,7 +160,11 @@ def test_frames_are_steps_between_the_messages():
         "a>s send(websocket.send, 3 bytes)", "s>c text frame, 3 bytes",
         "c>s close frame 1000", "s>c close frame 1000",
         "s>a receive() -> websocket.disconnect 1000", "s>c closes (FIN)", "c>s closes (FIN)"]
-    notes = [step.note for step in trace.steps if step.kind == "frame"]
+    frames = [step for step in trace.steps if step.kind == "frame"]
+    notes = [step.note for step in frames]
+    fields = dict(detail(trace, frames[-1])["fields"])
+    assert (fields["opcode"], fields["FIN"], fields["mask"], fields["code"]) == (
+        "8 (close)", "True", "none", "1000")
     assert notes[:2] == ["FIN, masked: b'one'", "FIN: b'ONE'"]
     assert trace.title() == "GET /chat: 101"
 
@@ -308,3 +313,46 @@ def test_the_same_request_through_both_interfaces_side_by_side():
         ("HTTP/1.1 200 OK", "HTTP/1.1 200 OK")]
     marks = [compare.differs(pair) for pair in compare.pairs(one, two)]
     assert marks[:2] + marks[7:8] == [False] * 3 and marks[2:7] == [True] * 5
+
+
+CHILDREN = [
+    ("toy", {"interface": "asgi", "process": True}), ("uvicorn", {"http": "httptools"}),
+    ("hypercorn", {}), ("daphne", {}), ("granian", {}), ("gunicorn", {"worker_class": "asgi"}),
+]  # fmt: skip
+AT_ONCE = "uvicorn", "hypercorn"  # send the head without a body
+
+
+@pytest.mark.parametrize("kind, options", CHILDREN, ids=[kind for kind, _ in CHILDREN])
+def test_servers_of_other_processes_tell_the_same_story_at_each_run(kind, options):
+    tables = set()
+    with live(kind, "apps.echo_asgi:app", watch=True, **options) as server:
+        for _ in range(3):
+            with flow.record(server) as trace:
+                # Hypercorn may be slow to close after its client did, so it is asked to.
+                close = {"Connection": "close"}
+                assert trace.post("/", content=b"posted", headers=close).status_code == 200
+            tables.add(trace.table())
+    assert len(tables) == 1, "\n\n".join(tables)
+    told = story(trace)
+    assert told[:4] == ["c>s connects", "c>s POST / HTTP/1.1", "c>s body, 6 bytes",
+                        "s>a app(scope, receive, send)"]
+    head = next(step for step in told if step.startswith("s>c HTTP/1.1 200"))
+    before = "http.response.start" if kind in AT_ONCE else "http.response.body"
+    assert before in told[told.index(head) - 1]
+
+
+@pytest.mark.parametrize("kind, options", CHILDREN[:-1], ids=[kind for kind, _ in CHILDREN[:-1]])
+def test_a_chat_of_two_is_the_same_at_each_run(kind, options):
+    tables = set()
+    with live(kind, "apps.chat_asgi:app", watch=True, **options) as server:
+        for _ in range(2):
+            with flow.record(server) as trace, ExitStack() as stack:
+                one, two = (stack.enter_context(connect(f"{trace.ws}/room", compression=None))
+                            for _ in range(2))
+                for sender in one, two:
+                    sender.send("hello")
+                    assert one.recv() == two.recv() == "hello"
+            tables.add(trace.table())
+    assert len(tables) == 1, "\n\n".join(tables)
+    receives = [step for step in trace.steps if "websocket.receive" in step.label]
+    assert len(receives) == 2 and "task" in trace.where(receives[0])

@@ -54,7 +54,7 @@ def variables(step: Step) -> list[list[str]]:
 
 def frame(step: Step) -> list[list[str]]:
     """Return what a WebSocket frame holds, decoded."""
-    return [[name, str(value)] for name, value in step.info.get("frame", {}).items() if value != 0]
+    return [[name, str(value)] for name, value in step.info.get("frame", {}).items()]
 
 
 def text_of(data: bytes) -> list[str]:

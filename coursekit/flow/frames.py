@@ -73,7 +73,7 @@ def _part(data: bytes, at: int, end: int, message: int, payload: bytes, compress
     shown = repr(content[:SHOWN]) + (" …" if len(content) > SHOWN else "") if content else ""
     info = {"opcode": f"{opcode} ({name})", "FIN": bool(fin), "RSV": data[at] >> 4 & 7,
             "mask": data[at + 2 + _wide(data[at + 1]):][:4].hex(" ") if masked else "none",
-            "payload": payload[:1024].decode("latin-1"), "code": code}
+            "payload": payload[:1024].decode("latin-1")} | ({"code": code} if code else {})
     # A message counts as one, at its first frame: that is what the app sends or receives.
     return Part("frame", at, end, message, label, size=int(opcode in (1, 2)),
                 note=", ".join(flags) + (f": {shown}" if shown else ""), info=info)
