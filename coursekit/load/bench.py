@@ -21,6 +21,7 @@ from pathlib import Path
 from coursekit.live import Server, ServerError, live
 from coursekit.live.child import Child
 
+from . import echo
 from .drive import Address, Workload, WrongAnswer, cores, drive, pinned
 from .idle import Idle, allow_files, idle
 from .report import (
@@ -135,6 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report: dict[str, object] = {"machine": machine(args.own), "base": BASE}
     report["workloads"] = {name: rows(results, BASE) for name, results in found.items()}
     tables = [table(name, rows(results, BASE)) for name, results in found.items()]
+    if echo.ECHO.name in args.workloads:
+        turns = {"rounds": args.rounds, "seconds": args.seconds, "say": say}
+        said = measure(echo.SERVERS, [echo.ECHO], **turns)[echo.ECHO.name]
+        report["websocket"] = rows(said, echo.BASE)
+        tables.append(table(echo.ECHO.name, rows(said, echo.BASE)))
     if IDLE in args.workloads:
         idles = measure_idle(servers, threads=args.threads, say=say)
         report["idle"] = {k: v if isinstance(v, str) else asdict(v) for k, v in idles.items()}
@@ -152,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    names = [*(w.name for w in WORKLOADS), IDLE]
+    names = [*(w.name for w in WORKLOADS), echo.ECHO.name, IDLE]
     parser = argparse.ArgumentParser(
         prog="python -m coursekit.load.bench", description=(__doc__ or "").partition("\n")[0]
     )
