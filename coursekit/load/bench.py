@@ -27,6 +27,7 @@ from .idle import Idle, allow_files, idle
 from .report import (
     ROOT,
     Result,
+    Row,
     idle_table,
     import_milliseconds,
     machine,
@@ -124,8 +125,15 @@ def measure_idle(
     return found
 
 
+def measure_echo(turns: int, seconds: float) -> list[Row]:
+    """Measure what is said over WebSockets, beside Uvicorn and not Gunicorn."""
+    found = measure(echo.SERVERS, [echo.ECHO], rounds=turns, seconds=seconds, say=say)
+    return rows(found[echo.ECHO.name], echo.BASE)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench from the command line; print tables and write JSON."""
+    # long: its steps, one after the other
     args = parse(arguments)
     servers = {name: SERVERS[name] for name in args.servers}
     workloads = [w for w in WORKLOADS if w.name in args.workloads]
@@ -137,10 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report["workloads"] = {name: rows(results, BASE) for name, results in found.items()}
     tables = [table(name, rows(results, BASE)) for name, results in found.items()]
     if echo.ECHO.name in args.workloads:
-        turns = {"rounds": args.rounds, "seconds": args.seconds, "say": say}
-        said = measure(echo.SERVERS, [echo.ECHO], **turns)[echo.ECHO.name]
-        report["websocket"] = rows(said, echo.BASE)
-        tables.append(table(echo.ECHO.name, rows(said, echo.BASE)))
+        report["websocket"] = echoes = measure_echo(args.rounds, args.seconds)
+        tables.append(table(echo.ECHO.name, echoes))
     if IDLE in args.workloads:
         idles = measure_idle(servers, threads=args.threads, say=say)
         report["idle"] = {k: v if isinstance(v, str) else asdict(v) for k, v in idles.items()}
