@@ -23,17 +23,19 @@ import servers.production
 from coursekit.live import Server, ServerError, kinds, live
 from coursekit.live.child import Child
 from coursekit.live.commands import FRONTS
+from coursekit.live.commands import hello as app_for
 from coursekit.live.panel import Panel
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 NEEDS = {"apache": ["apache", "mod_wsgi"], "uwsgi": ["uwsgi"]}
 HOW = [("toy", {}), ("toy", {"process": True})]
+HOW += [("toy", {"interface": "asgi"}), ("gunicorn", {"worker_class": "asgi"})]
 HOW += [
     pytest.param(kind, {}, marks=pytest.mark.needs(*NEEDS.get(kind, ())), id=kind)
     for kind in kinds()
     if kind not in (*FRONTS, "toy")
 ]
-CHILDREN = HOW[1:]
+CHILDREN = [case for case in HOW if case not in (("toy", {}), ("toy", {"interface": "asgi"}))]
 
 
 def until(condition: Callable[[], Any], seconds: float = 15) -> None:
@@ -77,10 +79,12 @@ def raises_late(environ: Any, start_response: Any) -> Any:
 def test_a_server_answers_and_goes(kind: str, options: dict[str, Any]) -> None:
     with live(kind, **options) as server:
         assert server.running
-        assert server.get("/").text == "Hello from WSGI\n"
+        hello = f"Hello from {'ASGI' if 'asgi' in app_for(kind, options) else 'WSGI'}\n"
+        assert server.get("/").text == hello
         assert server.post("/", content=b"x").status_code == 200
-        assert server.send_raw(GET).answer.body == b"Hello from WSGI\n"
+        assert server.send_raw(GET).answer.body.decode() == hello
         assert server.url.endswith(str(server.address[1]))
+        assert server.ws == server.url.replace("http:", "ws:")
         assert server.workers and all(row.memory > 1 for row in server.workers)
         assert "is-anybody-there" not in str(server.log)
     assert not server.running
@@ -104,6 +108,12 @@ def test_options_become_flags() -> None:
         live("gunicorn", nosuch=1)
 
 
+@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn", "daphne", "granian"])
+def test_threads_are_not_for_servers_on_a_loop(kind: str) -> None:
+    with pytest.raises(ValueError, match="thread"):
+        live(kind, threads=2)
+
+
 @pytest.mark.parametrize(("kind", "options"), CHILDREN)
 def test_a_missing_app_is_named(kind: str, options: dict[str, Any]) -> None:
     with pytest.raises(ServerError, match=r"(?s)did not start.*nosuch"):
@@ -125,7 +135,7 @@ def test_a_missing_program_says_what_brings_it() -> None:
         child.start()
 
 
-@pytest.mark.parametrize("kind", ["waitress", "wsgiref", "cheroot"])
+@pytest.mark.parametrize("kind", ["waitress", "wsgiref", "cheroot", "daphne"])
 def test_what_a_server_cannot_do_is_said(kind: str) -> None:
     with pytest.raises(ValueError, match="one process"):
         live(kind, workers=2)

@@ -76,6 +76,38 @@ def test_gunicorns_workers(options, overlaps):
             assert overlaps or not both_at_once(server)
 
 
+ON_A_LOOP = [
+    ("uvicorn", {"workers": 2}),
+    ("hypercorn", {"workers": 2}),
+    ("granian", {"workers": 2}),
+    ("gunicorn", {"workers": 2, "worker_class": "asgi"}),
+    ("toy", {"workers": 2, "interface": "asgi", "process": True}),
+]
+
+
+@pytest.mark.parametrize("kind, options", ON_A_LOOP, ids=[kind for kind, _ in ON_A_LOOP])
+def test_workers_with_a_loop_each(kind, options):
+    with live(kind, "apps.scope_asgi:app", **options) as server:
+        assert environ(server)["type"] == "http"
+        assert [role for role in roles(server) if role != "helper"] == ["master", *["worker"] * 2]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("http, status", [("h11", 200), ("httptools", 400)])
+def test_uvicorns_parsers_and_loops(http, status, loop):
+    """They can be told apart: h11 takes any word for a method, llhttp knows all there are."""
+    with live("uvicorn", "apps.scope_asgi:app", http=http, loop=loop) as server:
+        found = environ(server, "/a%20b?c")
+        assert (found["path"], found["raw_path"]) == ("/a b", "b'/a%20b")
+        assert wire.send(server, GET.replace(b"GET", b"FOO")).status == status
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn", "daphne", "granian"])
+def test_an_asgi_server_overlaps_on_one_thread(kind):
+    with live(kind, "apps.work_asgi:app") as server:
+        until(lambda: both_at_once(server))
+
+
 @pytest.mark.parametrize("protocol", ["http", "router"])
 @pytest.mark.needs("uwsgi")
 def test_uwsgi_speaks_http(protocol):

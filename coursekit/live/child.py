@@ -23,6 +23,7 @@ import servers._child
 from coursekit.doctor import PLACES
 from coursekit.live.errors import ServerError
 from coursekit.live.log import KNOCK
+from coursekit.live.processes import role
 
 UP_WITHIN = 30.0  # seconds a server may take to answer; a cold Django on a small pod needs ten
 GRACE = 5.0  # seconds between the polite request to end and SIGKILL
@@ -139,7 +140,8 @@ class Child:
         if self.workers == 1 or self._process is None:
             return True
         # Below the shim: the master, then its workers.
-        return len(psutil.Process(self._process.pid).children(recursive=True)) > self.workers
+        below = psutil.Process(self._process.pid).children(recursive=True)
+        return sum(role(process) == "worker" for process in below) > self.workers
 
     # -- while it runs
 

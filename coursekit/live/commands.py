@@ -39,6 +39,14 @@ def missing(*tools: str) -> str:
     return f"{lacking.name} is not on this machine. What brings it: {lacking.remedy()}"
 
 
+def hello(kind: str, options: dict[str, Any]) -> str:
+    """Return the app that a server of this kind gets if it is given none."""
+    module = None if kind in TOYS else importlib.import_module(f"servers.production.{kind}")
+    asgi = "asgi" in (getattr(module, "INTERFACE", ""), options.get("interface"),
+                      options.get("worker_class"))
+    return f"apps.hello_{'asgi' if asgi else 'wsgi'}:app"
+
+
 def signals(kind: str) -> dict[str, str]:
     """Return what signals to the master of this kind of server ask for, by name without SIG."""
     if kind == "toy":

@@ -10,6 +10,7 @@ import psutil
 
 # How mod_wsgi's daemon processes call themselves: display-name, cut to the length of "apache2".
 DAEMON = "(wsgi:"
+HELPER = "multiprocessing.resource_tracker"  # Python starts it beside workers that it spawns
 GONE_WITHIN = 5.0  # seconds for a killed process to end
 
 
@@ -65,8 +66,11 @@ def depth(process: psutil.Process, top: int) -> int:
 def role(process: psutil.Process) -> str:
     """Return what a process below the first one is: a worker, if it does not say else."""
     with suppress(psutil.Error):  # it may have just ended
-        if "".join(process.cmdline()).startswith(DAEMON):
+        words = "".join(process.cmdline())
+        if words.startswith(DAEMON):
             return "daemon"
+        if HELPER in words:
+            return "helper"
     return "worker"
 
 

@@ -31,14 +31,9 @@ class Server:
     """Hold a running server. Made by `live`, which documents the arguments."""
 
     def __init__(
-        self,
-        kind: str,
-        app: Any,
-        runner: Child | Thread,
-        *,
-        errors: Errors = "raise",
+        self, kind: str, app: Any, runner: Child | Thread, *, errors: Errors = "raise",
         events_path: Path | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.kind, self.errors, self.events_path = kind, errors, events_path
         self._runner = runner
         self.app_name = app if isinstance(app, str) else getattr(app, "__name__", "app")
@@ -65,6 +60,11 @@ class Server:
     def url(self) -> str:
         """The address as the root of URLs, without a slash at the end."""
         return "http://{}:{}".format(*self.address)
+
+    @property
+    def ws(self) -> str:
+        """The URL for WebSocket clients on this machine."""
+        return self.url.replace("http", "ws", 1)
 
     @property
     def running(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coursekit.live import cells
-from coursekit.live.commands import FRONTS, child_for, kinds
+from coursekit.live.commands import FRONTS, child_for, hello, kinds
 from coursekit.live.server import Errors, Server
 from coursekit.live.thread import Thread
 
@@ -29,7 +29,8 @@ def live(
     """Start a server on a free port of this machine and return it when it answers.
 
     kind      "toy", "proxy" (the toy proxy), or the name of a file in servers/production
-    app       MODULE:ATTR (apps.hello_wsgi:app); for the toy in the kernel also the app itself
+    app       MODULE:ATTR (apps.hello_wsgi:app, or hello_asgi where the server speaks ASGI); for
+              the toy in the kernel also the app itself
     upstream  for a front, in place of an app: what it passes requests to. A Server, or whatever
               has an `.address`, such as a tap in front of one
     process   run the toy as a child process instead of in a thread of the kernel
@@ -51,7 +52,7 @@ def live(
     if upstream is None and kind in FRONTS:
         raise ValueError(f"{kind} calls no app: give it upstream=, a server to pass requests to")
     if upstream is None and app is None:
-        app = "apps.hello_wsgi:app"
+        app = hello(kind, options)
     cells.stop_previous()
     if kind == "toy" and not process:
         if workers != 1:

@@ -4,6 +4,7 @@ A module NAME here makes `live("NAME", app)` work. It holds
 
     INSTALL     the command that brings the server
     TAKES_FD    True if it can be handed a listening socket that is already bound
+    INTERFACE   "asgi" if the app must speak that; left out it is WSGI
     SIGNALS     what signals to its master ask for, by name, where there is a choice
     command()   the command line as a person would write it, as a list of words
     files()     for a server that is told by files: {name: text}, as a person would write them.
