@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from coursekit.live import Server, live
-from coursekit.live.child import Child
 from servers.websocket import TEXT, encode_frame
 
 from .drive import Workload
@@ -25,20 +24,9 @@ ECHO = Workload(
 )  # fmt: skip
 BASE = "uvicorn"
 
-
-def uvicorn(app: str, *options: str) -> Server:
-    """Start Uvicorn as it is by default."""
-
-    def words(*, port: int, fd: int | None, folder: str) -> list[str]:
-        command = ["python", "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning"]
-        return [*command, *options]
-
-    return Server("uvicorn", app, Child("uvicorn", words, False, "pip install uvicorn[standard]"))
-
-
 SERVERS: dict[str, Callable[[str, int], Server]] = {
     "toy": lambda app, n: live("toy", app, process=True, interface="asgi", errors="log"),
-    BASE: lambda app, n: uvicorn(app),
-    "uvicorn asyncio": lambda app, n: uvicorn(app, "--loop", "asyncio"),
-    "uvicorn wsproto": lambda app, n: uvicorn(app, "--ws", "wsproto"),
+    BASE: lambda app, n: live("uvicorn", app, errors="log"),
+    "uvicorn asyncio": lambda app, n: live("uvicorn", app, loop="asyncio", errors="log"),
+    "uvicorn wsproto": lambda app, n: live("uvicorn", app, ws="wsproto", errors="log"),
 }
