@@ -4,11 +4,12 @@ import json
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
 from coursekit.live import live
-from coursekit.load import bench, drive, report
+from coursekit.load import bench, drive, echo, report
 from coursekit.load.client import Load, NotThere, closed, read_answer
 from coursekit.load.drive import Sample, Workload, WrongAnswer, parse_wrk
 from coursekit.load.idle import idle
@@ -156,6 +157,33 @@ def test_wrk_byte_count_has_to_fit(toy, monkeypatch):
 
 def sample(answers=1000, server=1.0, generator=0.2, errors=0):
     return Sample(answers, 1.0, errors, server, generator)
+
+
+@pytest.mark.parametrize("name", echo.SERVERS)
+def test_a_websocket_echo_is_driven_and_checked(name):
+    with echo.SERVERS[name](echo.ECHO.app, 1) as server:
+        sample = drive.drive(server.address, server.workers[0].pid, echo.ECHO, 0.2, False)
+    assert sample.answers > 10 and sample.errors == 0 and sample.server_cpu > 0
+
+
+def test_a_wrong_echo_is_no_figure(toy):
+    with pytest.raises(WrongAnswer, match="b'HTTP/1.1 200 OK"):
+        drive.check(toy.address, echo.ECHO)
+    wrong = replace(echo.ECHO, expected=echo.ECHO.expected[:-1] + b"y")
+    with echo.SERVERS["toy"](echo.ECHO.app, 1) as server:
+        with pytest.raises(WrongAnswer, match="1 KiB WebSocket echo: "):
+            drive.check(server.address, wrong)
+
+
+def test_the_websocket_row_has_a_table_of_its_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "import_milliseconds", lambda m: 1.0)
+    monkeypatch.setattr(echo, "SERVERS", {name: echo.SERVERS[name] for name in ("toy", "uvicorn")})
+    path = tmp_path / "bench.json"
+    few = ["--rounds", "1", "--seconds", "0.2", "--json", str(path)]
+    assert bench.main([*few, "--workloads", echo.ECHO.name]) == 0
+    found = json.loads(path.read_text())
+    assert [row["server"] for row in found["websocket"]] == ["toy", "uvicorn"]
+    assert echo.ECHO.name in capsys.readouterr().out
 
 
 def test_ratios_are_of_medians_in_one_run():

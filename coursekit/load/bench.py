@@ -21,11 +21,13 @@ from pathlib import Path
 from coursekit.live import Server, ServerError, live
 from coursekit.live.child import Child
 
+from . import echo
 from .drive import Address, Workload, WrongAnswer, cores, drive, pinned
 from .idle import Idle, allow_files, idle
 from .report import (
     ROOT,
     Result,
+    Row,
     idle_table,
     import_milliseconds,
     machine,
@@ -123,8 +125,15 @@ def measure_idle(
     return found
 
 
+def measure_echo(turns: int, seconds: float) -> list[Row]:
+    """Measure what is said over WebSockets, beside Uvicorn and not Gunicorn."""
+    found = measure(echo.SERVERS, [echo.ECHO], rounds=turns, seconds=seconds, say=say)
+    return rows(found[echo.ECHO.name], echo.BASE)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench from the command line; print tables and write JSON."""
+    # long: its steps, one after the other
     args = parse(arguments)
     servers = {name: SERVERS[name] for name in args.servers}
     workloads = [w for w in WORKLOADS if w.name in args.workloads]
@@ -135,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report: dict[str, object] = {"machine": machine(args.own), "base": BASE}
     report["workloads"] = {name: rows(results, BASE) for name, results in found.items()}
     tables = [table(name, rows(results, BASE)) for name, results in found.items()]
+    if echo.ECHO.name in args.workloads:
+        report["websocket"] = echoes = measure_echo(args.rounds, args.seconds)
+        tables.append(table(echo.ECHO.name, echoes))
     if IDLE in args.workloads:
         idles = measure_idle(servers, threads=args.threads, say=say)
         report["idle"] = {k: v if isinstance(v, str) else asdict(v) for k, v in idles.items()}
@@ -152,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    names = [*(w.name for w in WORKLOADS), IDLE]
+    names = [*(w.name for w in WORKLOADS), echo.ECHO.name, IDLE]
     parser = argparse.ArgumentParser(
         prog="python -m coursekit.load.bench", description=(__doc__ or "").partition("\n")[0]
     )
