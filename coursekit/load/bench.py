@@ -21,7 +21,7 @@ from pathlib import Path
 from coursekit.live import Server, ServerError, live
 from coursekit.live.child import Child
 
-from . import echo
+from . import on_loop
 from .drive import Address, Workload, WrongAnswer, cores, drive, pinned
 from .idle import Idle, allow_files, idle
 from .report import (
@@ -125,10 +125,15 @@ def measure_idle(
     return found
 
 
-def measure_echo(turns: int, seconds: float) -> list[Row]:
-    """Measure what is said over WebSockets, beside Uvicorn and not Gunicorn."""
-    found = measure(echo.SERVERS, [echo.ECHO], rounds=turns, seconds=seconds, say=say)
-    return rows(found[echo.ECHO.name], echo.BASE)
+def measure_on_loop(args: argparse.Namespace) -> dict[str, list[Row]]:
+    """Measure the servers on a loop, each workload beside a base of its own."""
+    wanted = [each for each in on_loop.TABLES if each.workload.name in args.workloads]
+    found = {}
+    for workload, servers, base in wanted:
+        results = measure(servers, [workload], rounds=args.rounds, seconds=args.seconds,
+                          own=args.own, say=say)  # fmt: skip
+        found[workload.name] = rows(results[workload.name], base)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,9 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report: dict[str, object] = {"machine": machine(args.own), "base": BASE}
     report["workloads"] = {name: rows(results, BASE) for name, results in found.items()}
     tables = [table(name, rows(results, BASE)) for name, results in found.items()]
-    if echo.ECHO.name in args.workloads:
-        report["websocket"] = echoes = measure_echo(args.rounds, args.seconds)
-        tables.append(table(echo.ECHO.name, echoes))
+    report["on a loop"] = loops = measure_on_loop(args)
+    tables += [table(name, found) for name, found in loops.items()]
     if IDLE in args.workloads:
         idles = measure_idle(servers, threads=args.threads, say=say)
         report["idle"] = {k: v if isinstance(v, str) else asdict(v) for k, v in idles.items()}
@@ -164,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    names = [*(w.name for w in WORKLOADS), echo.ECHO.name, IDLE]
+    names = [w.name for w in (*WORKLOADS, *(each.workload for each in on_loop.TABLES))] + [IDLE]
     parser = argparse.ArgumentParser(
         prog="python -m coursekit.load.bench", description=(__doc__ or "").partition("\n")[0]
     )
