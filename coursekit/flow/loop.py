@@ -85,7 +85,7 @@ class Held:
         self._watching = False
         if self.server is not None:
             self.server.app = self._app
-        if self._loops:
+        if self._loops or self.server is not None:
             self.turns = [turn for turn in self.turns if turn.loop in self._loops]
 
     async def _named(self, scope: dict[str, Any], receive: Receive, send: Send) -> Any:

@@ -5,6 +5,15 @@
             trace.get("/hello")
     flow.show(trace)
 
+An ASGI app is recorded alike: each message is a step, and so is each WebSocket frame and each event
+of a stream. Connect with a client of WebSocket to `trace.ws`, read a stream by `trace.stream`:
+
+    with live("uvicorn", "apps.chat_asgi:app", watch=True) as server:
+        with flow.record(server) as trace, connect(trace.ws + "/room") as client:
+            client.send("hello")
+            client.recv()
+
+The app's startup and shutdown are seen if the server starts again meanwhile: server.restart().
 With processes=True the arbiter and its workers take part too: coursekit.flow.life.
 """
 
@@ -37,8 +46,8 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
     `server` is a coursekit.live Server or an address (host, port). Calls of the app are seen if
     the server was started with watch=True; `events` (a path or an EventList) says where its notes
     are, if the server does not. Only what is sent through `trace` is seen.
-    With apart=True each process and thread has a lane: which one takes a request is chance, so
-    the picture then may differ from run to run.
+    With apart=True each process and thread has a lane, of ASGI each task: which one takes a
+    request is chance, so the picture then may differ from run to run.
     A front has a lane of its own: it is started anew with a second tap before its upstream, whose
     app is the one to watch, and once more at the end.
     With processes=True workers that start and end, and what they are told, are seen: see life.

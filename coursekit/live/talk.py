@@ -6,6 +6,9 @@
 The browser itself connects, the way the panel's page does: through Jupyter's own address and
 jupyter-server-proxy, so it works behind a prefix, on a Hub and on Binder (wss where the page is
 https). Where nothing can be drawn, a sentence stands in its place.
+
+jupyter-server-proxy goes on reading a stream after the page has left it: the app is told that its
+client has gone only without that proxy between, or when the server stops.
 """
 
 from __future__ import annotations
