@@ -4,6 +4,7 @@
 /endless                  chunks until the client leaves, or the server ends it
 /wait                     no answer: wait until the client leaves
 /closed                   how many streams were started, finished, and ended so far
+/sent                     how many chunks were handed to send() so far
 POST to any path          how many bytes the body had; it is never held in memory as a whole
 """
 
@@ -12,6 +13,7 @@ from collections import Counter
 from urllib.parse import parse_qs
 
 COUNT = Counter(started=0, finished=0, closed=0)
+SENT = Counter()
 
 
 async def app(scope, receive, send):
@@ -22,6 +24,8 @@ async def app(scope, receive, send):
         text = f"{await count(receive)} bytes\n"
     elif path == "/closed":
         text = " ".join(f"{name}={count}" for name, count in COUNT.items())
+    elif path == "/sent":
+        text = str(SENT["chunks"])
     else:
         return await stream(scope, path, receive, send)
     await start(send, b"text/plain")
@@ -56,6 +60,7 @@ async def chunks(query, path, send):
         body = (b"%d " % number).ljust(size - 1, b".") + b"\n"
         await send({"type": "http.response.body", "body": body, "more_body": True})
         number += 1
+        SENT["chunks"] += 1
     await send({"type": "http.response.body"})
 
 

@@ -19,7 +19,7 @@ import httpx
 from coursekit.flow.events import EventList, Note, read_events
 from coursekit.flow.front import ended
 from coursekit.flow.life import Life, nobody
-from coursekit.flow.steps import calls_of
+from coursekit.flow.steps import Call, calls_of
 from coursekit.flow.tap import Tap, Wire
 from coursekit.flow.trace import Trace
 from coursekit.flow.watch import watch
@@ -58,7 +58,7 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
         try:
             yield trace
         finally:
-            _until(lambda: all(call.done or nobody(call.pid) for call in calls_of(read())))
+            _until(lambda: all(_over(call) for call in calls_of(read())))
             client.close()
             tap.wait(PATIENCE)
             _until(lambda: ended(behind()))
@@ -118,6 +118,11 @@ def _notes_since_now(source: Any) -> Notes:
 
 def _has_workers(server: Any) -> bool:
     return any(process.role == "worker" for process in getattr(server, "workers", ()))
+
+
+def _over(call: Call) -> bool:
+    """Tell whether nothing more is to come of a call; a lifespan is as long as the server's."""
+    return call.done or call.events[0].get("type") == "lifespan" or nobody(call.pid)
 
 
 def _until(condition: Callable[[], bool]) -> None:
