@@ -5,7 +5,7 @@ Rule 1  Every way a conversation can go is a row in NEXT. A message that has no 
 Rule 2  The head leaves with the first body message. Until then the answer can still become
         a 500; after that only breaking off is honest.
 Rule 3  What the app sends is framed as a WSGI app's body is: StartResponse does it for both.
-Left out: trailers, push, pathsend, early hints. `extensions` says so: it is empty.
+Left out: trailers, push, pathsend, early hints. `extensions` of a request is empty.
 """
 
 import asyncio

@@ -108,6 +108,8 @@ class WebSocketCycle(Cycle, asyncio.Protocol):
                 self.part()
             elif not self.waiting:
                 self.finish()
+            else:  # the app may take its time for what came before, but not for ever
+                self.protocol.give(self.protocol.server.times.io)
             self.wake()
         elif event.opcode == PING:
             self.pong(event.data)
@@ -169,7 +171,7 @@ class WebSocketCycle(Cycle, asyncio.Protocol):
         await news
 
     def wake(self) -> None:
-        if not self.protocol.last:
+        if not (self.protocol.last or self.heard):
             self.protocol.deadline = INFINITY
         waits, self.waits = self.waits, []
         for news in waits:
@@ -222,6 +224,8 @@ class WebSocketCycle(Cycle, asyncio.Protocol):
     def leave(self, shut: bool) -> None:
         """Take the end of the connection: a WebSocket knows no half of one."""
         super().leave(shut=True)
+        if self.state is OPEN:
+            self.state = CLOSED
 
     def cut(self) -> None:
         """Tell the peer that the app failed."""

@@ -365,7 +365,21 @@ async def test_a_connection_that_is_cut_is_1006_after_what_came_before(event, ca
     assert [m["type"] for m in listener.heard] == [
         "websocket.connect", "websocket.receive", "websocket.disconnect"
     ]  # fmt: skip
-    assert listener.end == (1006, "")
+    assert listener.end == (1006, "") and frames(other) == []  # nobody is there to be told
+
+
+@on_a_loop
+async def test_an_app_that_never_hears_what_came_before_the_close_is_not_waited_for():
+    stuck = Stuck(before=[ACCEPT], after=[HI])
+    peer = await opened(stuck, text("unheard") + close(1000))
+    assert peer.protocol.deadline < float("inf") and frames(peer) == []
+    await peer.tell("resume_writing")
+    assert peer.protocol.deadline < float("inf")
+    assert (await peer.late()).asked == ["abort"]
+    await peer.tell("connection_lost", None)
+    stuck.go.set()
+    await settle()
+    assert [type(error) for error in stuck.errors] == [Disconnected]
 
 
 @on_a_loop
