@@ -16,7 +16,7 @@ async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "websocket":
-        await visit(ROOMS.setdefault(scope["path"], set()), receive, send)
+        await visit(ROOMS.setdefault(scope["path"], {}), receive, send)
     else:
         lines = [f"{room} {len(inboxes)}\n" for room, inboxes in sorted(ROOMS.items())]
         headers = [(b"content-type", b"text/plain; charset=utf-8")]
@@ -37,7 +37,7 @@ async def visit(room, receive, send):
     inbox = asyncio.Queue(maxsize=100)
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
-    room.add(inbox)
+    room[inbox] = True  # a dict keeps the order in which they came
     listener = asyncio.create_task(listen(room, inbox, receive))
     try:
         while (text := await inbox.get()) is not None:
@@ -45,7 +45,7 @@ async def visit(room, receive, send):
     except OSError:
         pass  # he left while we talked to him
     finally:
-        room.discard(inbox)
+        room.pop(inbox)
         listener.cancel()
 
 

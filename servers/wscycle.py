@@ -86,7 +86,7 @@ class WebSocketCycle(Cycle, asyncio.Protocol):
     def advance(self) -> None:
         """Read frames, as long as the app keeps up; the rest stays bytes."""
         protocol, frames = self.protocol, self.frames
-        while self.waiting <= PIECE and not self.heard:
+        while frames.at < len(frames.buffer) and self.waiting <= PIECE and not self.heard:
             try:
                 event = frames.next_event()
             except ProtocolError as error:
@@ -133,7 +133,7 @@ class WebSocketCycle(Cycle, asyncio.Protocol):
                 self.finish()
                 code, reason = self.end or (CUT_OFF, "")
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            await self.news_to_come()
+            await self.hear_news()
         size, message = self.inbox.popleft()
         self.waiting -= size
         if self.protocol.paused and not self.inbox:  # soon: first the app's word on this one
@@ -160,16 +160,13 @@ class WebSocketCycle(Cycle, asyncio.Protocol):
                 await super().send({**part, "type": kind})
 
     async def hear_news(self) -> None:
-        await self.news_to_come()
-
-    def news_to_come(self) -> asyncio.Future[None]:
-        """Return what wakes up whoever waits; while it is open, the peer has time for reading."""
+        """Wait; the peer has time to read, and is in no hurry to say something."""
         protocol = self.protocol
         if protocol.full and not protocol.last:
             protocol.give(protocol.server.times.io)
         news = protocol.server.loop.create_future()
         self.waits.append(news)
-        return news
+        await news
 
     def wake(self) -> None:
         if not self.protocol.last:

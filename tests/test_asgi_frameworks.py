@@ -95,8 +95,7 @@ def test_server_sent_events(client):
 
 
 def open_websocket(site):
-    url = f"ws://{site.address[0]}:{site.address[1]}/ws"
-    return connect(url, proxy=None, open_timeout=PATIENCE, close_timeout=PATIENCE)
+    return connect(f"{site.ws}/ws", proxy=None, open_timeout=PATIENCE, close_timeout=PATIENCE)
 
 
 def test_websocket(site):

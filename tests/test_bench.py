@@ -4,11 +4,12 @@ import json
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
 from coursekit.live import live
-from coursekit.load import bench, drive, report
+from coursekit.load import bench, drive, on_loop, report
 from coursekit.load.client import Load, NotThere, closed, read_answer
 from coursekit.load.drive import Sample, Workload, WrongAnswer, parse_wrk
 from coursekit.load.idle import idle
@@ -29,7 +30,7 @@ def test_report_has_its_shape(tmp_path, capsys, monkeypatch):
     few = ["--own", "--rounds", "1", "--seconds", "0.2", "--json", str(path)]
     assert bench.main([*few, "--workloads", "hello", "--servers", "toy", bench.BASE]) == 0
     found = json.loads(path.read_text())
-    assert set(found) == {"machine", "base", "workloads", "lines", "import_ms"}
+    assert set(found) == {"machine", "base", "workloads", "on a loop", "lines", "import_ms"}
     toy, base = found["workloads"]["hello"]
     assert (toy["server"], base["server"]) == ("toy", bench.BASE)
     for row in toy, base:
@@ -156,6 +157,43 @@ def test_wrk_byte_count_has_to_fit(toy, monkeypatch):
 
 def sample(answers=1000, server=1.0, generator=0.2, errors=0):
     return Sample(answers, 1.0, errors, server, generator)
+
+
+ON_A_LOOP = [pytest.param(each, name, id=f"{each.workload.name}, {name}")
+             for each in on_loop.TABLES for name in each.servers]  # fmt: skip
+ECHO = on_loop.ECHO.workload
+
+
+@pytest.mark.parametrize(("table", "name"), ON_A_LOOP)
+def test_servers_on_a_loop_are_driven_and_checked(table, name):
+    with table.servers[name](table.workload.app, 1) as server:
+        sample = drive.drive(server.address, server.workers[0].pid, table.workload, 0.2, False)
+    assert sample.answers > 10 and sample.errors == 0 and sample.server_cpu > 0
+
+
+def test_a_wrong_echo_is_no_figure(toy):
+    with pytest.raises(WrongAnswer, match="b'HTTP/1.1 200 OK"):
+        drive.check(toy.address, ECHO)
+    wrong = replace(ECHO, expected=ECHO.expected[:-1] + b"y")
+    with on_loop.TOY(ECHO.app, 1) as server:
+        with pytest.raises(WrongAnswer, match="1 KiB WebSocket echo: "):
+            drive.check(server.address, wrong)
+
+
+def test_servers_on_a_loop_have_tables_of_their_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "import_milliseconds", lambda m: 1.0)
+    few = [each._replace(servers={name: each.servers[name] for name in ("toy", each.base)})
+           for each in on_loop.TABLES]  # fmt: skip
+    monkeypatch.setattr(on_loop, "TABLES", few)
+    path, names = tmp_path / "bench.json", [each.workload.name for each in few]
+    short = ["--own", "--rounds", "1", "--seconds", "0.2", "--json", str(path)]
+    assert bench.main([*short, "--workloads", *names]) == 0
+    found = json.loads(path.read_text())["on a loop"]
+    assert {name: [row["server"] for row in found[name]] for name in names} == {
+        each.workload.name: ["toy", each.base] for each in few
+    }
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in names)
 
 
 def test_ratios_are_of_medians_in_one_run():

@@ -172,8 +172,8 @@ def test_asgi_messages_make_steps_too():
         server.should_exit = True
         thread.join(10)
     in_order(trace, "GET / HTTP/1.1", "app(scope, receive, send)",
-             "send http.response.start 200", "HTTP/1.1 200 OK",
-             "send http.response.body, 16 bytes", "body, 16 bytes")
+             "send(http.response.start 200)", "HTTP/1.1 200 OK",
+             "send(http.response.body, 16 bytes)", "body, 16 bytes")
 
 
 def test_two_traces_stand_side_by_side_with_differences_marked():

@@ -1,6 +1,8 @@
 """The wrapper: correct by PEP 3333 on both sides, and every event noted."""
 
 import asyncio
+import functools
+import importlib
 import io
 import json
 import os
@@ -13,7 +15,9 @@ from wsgiref.validate import validator
 import pytest
 
 from coursekit.flow.events import EventFile, EventList, read_events
-from coursekit.flow.watch import looks_like_asgi, watch, watch_wsgi
+from coursekit.flow.steps import app_step, calls_of
+from coursekit.flow.watch import watch, watch_wsgi
+from coursekit.flow.watch_asgi import looks_like_asgi, watch_asgi
 
 
 def environ(body: bytes = b"", **extra: Any) -> dict[str, Any]:
@@ -202,8 +206,146 @@ def test_wsgi_and_asgi_are_told_apart_by_looks():
         async def __call__(self, scope, receive, send):
             pass
 
-    assert looks_like_asgi(Asgi())
-    assert not looks_like_asgi(streaming)
+    class Endpoint:  # as Starlette has them
+        def __init__(self, scope, receive, send):
+            pass
+
+        def __await__(self):
+            yield
+
+    assert looks_like_asgi(Asgi()) and looks_like_asgi(Endpoint)
+    assert looks_like_asgi(functools.partial(Asgi().__call__))
+    assert not looks_like_asgi(streaming) and not looks_like_asgi(io.BytesIO)
+
+
+@pytest.mark.parametrize("name", ["fastapi_app", "starlette_app", "quart_app", "litestar_app"])
+def test_apps_of_frameworks_are_known(name):
+    app = importlib.import_module(f"apps.{name}").app
+    assert looks_like_asgi(app)
+
+
+async def nothing():
+    return {"type": "http.request"}
+
+
+async def ignore(message):
+    pass
+
+
+def run_asgi(app: Any, sink: Any, **scope: Any) -> Any:
+    return asyncio.run(watch(app, sink)({"type": "http", "path": "/", **scope}, nothing, ignore))
+
+
+def test_what_an_asgi_app_returns_or_raises_passes():
+    async def returns(scope, receive, send):
+        return scope["path"]
+
+    async def raises(scope, receive, send):
+        await asyncio.sleep(0)
+        raise ValueError("no")
+
+    async def awaits_none(scope, receive, send):
+        pass
+
+    awaits_none = functools.wraps(awaits_none)(lambda *args: None)
+    sink = EventList()
+    assert run_asgi(returns, sink) == "/"
+    with pytest.raises(ValueError, match="no"):
+        run_asgi(raises, sink)
+    with pytest.raises(TypeError, match="await"):
+        asyncio.run(watch_asgi(awaits_none, sink)({"type": "http"}, nothing, ignore))
+    assert kinds(sink) == ["call", "done", *["call", "exception", "done"] * 2]
+
+
+def test_a_cancellation_reaches_the_app():
+    seen = []
+
+    async def waits(scope, receive, send):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            await asyncio.sleep(0)
+            raise
+
+    async def drive():
+        task = asyncio.create_task(watch(waits, sink)({"type": "http"}, nothing, ignore))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    sink = EventList()
+    asyncio.run(drive())
+    assert seen == ["cancelled"] and kinds(sink) == ["call", "exception", "done"]
+
+
+WRONG = [
+    "text", None, {}, {"type": b"x"}, {"type": "t", "status": b"200", "body": "text"},
+    {"type": "t", "text": b"x"}, {"type": "t", "headers": 5}, {"type": "t", "headers": [1]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+def test_wrong_messages_are_left_for_the_server_to_judge(wrong, tmp_path):
+    heard = []
+
+    async def app(scope, receive, send):
+        await send(wrong)
+
+    async def hear(message):
+        heard.append(message)
+
+    path = tmp_path / "events"
+    asyncio.run(watch(app, EventFile(path))({"type": "http"}, nothing, hear))
+    assert heard == [wrong]
+    notes = read_events(path)
+    assert [note["kind"] for note in notes] == ["call", "send", "done"]
+    assert app_step(notes[1], calls_of(notes)[0]).label.startswith("send(")
+
+
+def test_headers_that_can_be_read_once_are_the_servers():
+    async def app(scope, receive, send):
+        headers = iter([(b"a", b"b")])
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": memoryview(b"body")})
+
+    async def send(message):
+        heard.extend(message.get("headers", []))
+
+    heard: list[Any] = []
+    sink = EventList()
+    asyncio.run(watch(app, sink)({"type": "http"}, nothing, send))
+    assert heard == [(b"a", b"b")]
+    assert sink.read()[2]["bytes"] == "body"
+
+
+def test_notes_tell_tasks_and_their_turns():
+    async def app(scope, receive, send):
+        await receive()
+        await asyncio.sleep(0)
+        await receive()
+        await asyncio.create_task(receive())
+
+    sink = EventList()
+    run_asgi(app, sink)
+    notes = sink.read()
+    tasks = [note["task"] - notes[0]["task"] for note in notes]
+    assert tasks == [0, 0, 0, 1, 0]
+    turns = [note["turn"] for note in notes]
+    assert turns[:4] == [0, 0, 1, -1] and turns[4] > 1
+
+
+def test_a_loop_that_is_not_asyncios_is_none_of_our_business():
+    async def app(scope, receive, send):
+        await receive()
+
+    sink = EventList()
+    steps = watch(app, sink)({"type": "http"}, nothing, ignore)
+    with pytest.raises(StopIteration):
+        steps.send(None)
+    assert kinds(sink) == ["call", "receive", "done"]
+    assert len({note["task"] for note in sink.read()}) == 1
 
 
 WRITE = """

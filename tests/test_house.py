@@ -15,7 +15,7 @@ TOY = [path for path in SERVERS if path.parent.name == "servers"]
 KIT = sorted((ROOT / "coursekit").rglob("*.py"))
 CODE = SERVERS + KIT
 # Bytes to events, events to a call: sans-I/O.
-NO_IO = {"http11", "head", "forward", "wsgi", "websocket"}
+NO_IO = {"http11", "head", "forward", "wsgi", "websocket", "wsmessages"}
 IO = {"socket", "asyncio", "threading", "selectors", "select", "time"}
 MOST_LINES, MOST_IN_FUNCTION, MOST_WITH_REASON = 280, 25, 40
 

@@ -4,13 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coursekit.flow.loop import watch_loop
     from coursekit.flow.picture import Flow, show
     from coursekit.flow.recording import record
     from coursekit.flow.trace import Trace
 
-__all__ = ["Flow", "Trace", "record", "show"]
+__all__ = ["Flow", "Trace", "record", "show", "watch_loop"]
 
-_HOME = {"Flow": "picture", "show": "picture", "record": "recording", "Trace": "trace"}
+_HOME = {"Flow": "picture", "show": "picture", "record": "recording", "Trace": "trace",
+         "watch_loop": "loop"}
 
 
 def __getattr__(name: str) -> Any:

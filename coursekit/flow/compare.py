@@ -9,17 +9,34 @@ from coursekit.flow.mermaid import escaped, header, message
 from coursekit.flow.steps import Step
 from coursekit.flow.trace import Trace, columns
 
+WORK = {
+    "call": "call", "read": "input", "http.request": "input",
+    "start_response": "head", "http.response.start": "head",
+    "chunk": "body", "write": "body", "http.response.body": "body",
+}  # fmt: skip
+
 Pair = tuple[Step | None, Step | None]
 
 
 def pairs(a: Trace, b: Trace) -> list[Pair]:
-    """Return the steps of both, those that match side by side, the others alone or opposed."""
-    left, right = ([(step.source, step.label) for step in trace.steps] for trace in (a, b))
+    """Return the steps of both, those that match side by side, the others alone or opposed.
+
+    Between WSGI and ASGI those match that do the same work: start_response and the first send.
+    """
+    both = len({call.interface for trace in (a, b) for call in trace.calls}) > 1
+    left, right = ([_key(step, both) for step in trace.steps] for trace in (a, b))
     found: list[Pair] = []
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     for _, i, i_end, j, j_end in matcher.get_opcodes():
         found += zip_longest(a.steps[i:i_end], b.steps[j:j_end])
     return found
+
+
+def _key(step: Step, both: bool) -> tuple[str, str]:
+    """Return what a step is told by; `both`: the interfaces differ, so it is its work."""
+    kind = str(step.info.get("type", "")) if step.kind in ("send", "receive") else step.kind
+    work = WORK.get(kind) if both and step.call else None
+    return ("", work) if work else (step.source, step.label)
 
 
 def differs(pair: Pair) -> bool:

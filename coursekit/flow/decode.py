@@ -4,58 +4,17 @@ Rule 1  It never fails: what cannot be read as HTTP is a part of kind "other".
 Rule 2  The parts cover the bytes without a gap, in order.
 Rule 3  It judges nothing. That is a server's work (servers/http11.py); here a wrong message must
         stay visible.
-Left out: WebSocket frames and HTTP/2, which are "other" after the head that switches to them.
+Rule 4  After a head that switches to WebSocket the parts are frames; the chunks of an event stream
+        are told by the events in them.
+Left out: HTTP/2, which is "other" after the head that switches to it.
 """
 
 import re
-from dataclasses import dataclass
+
+from coursekit.flow import events_stream, frames
+from coursekit.flow.parts import Head, Part, read_head
 
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]+)[^\r\n]*\r?\n")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Hold one part of a message; `start` and `end` are offsets in the direction's bytes."""
-
-    kind: str  # "head", "body", "chunk", "last chunk", "cut off", "other"
-    start: int
-    end: int
-    message: int  # which message of this direction, from 0; interim responses count apart
-    label: str
-    size: int = 0  # bytes of content that it carries
-    interim: bool = False
-    asked: tuple[str, str] = "", ""  # method and target, in the first part of a request
-
-
-@dataclass(frozen=True)
-class Head:
-    """Hold a message's first line and headers, names in lower case."""
-
-    first: str
-    headers: dict[str, str]
-    end: int
-
-    @property
-    def status(self) -> int:
-        """Return the status of a response, 0 where there is none."""
-        found = re.match(r"HTTP/\d\.\d (\d{3})", self.first)
-        return int(found[1]) if found else 0
-
-    @property
-    def method(self) -> str:
-        """Return the method of a request."""
-        return self.first.split(" ")[0]
-
-
-def read_head(data: bytes, start: int) -> Head | None:
-    """Return the head that begins at `start`, or None if its empty line has not come."""
-    found = re.compile(rb"\r?\n\r?\n").search(data, start)
-    if not found:
-        return None
-    first, *lines = data[start:found.start()].decode("latin-1").replace("\r\n", "\n").split("\n")
-    fields = [line.partition(":") for line in lines]
-    headers = {name.strip().lower(): value.strip() for name, _, value in fields}
-    return Head(first, headers, found.end())
 
 
 def requests(data: bytes) -> list[Part]:
@@ -64,10 +23,12 @@ def requests(data: bytes) -> list[Part]:
     at, message = 0, 0
     while at < len(data):
         head = read_head(data, at)
-        if head is None or not re.search(r" HTTP/\d\.\d$", head.first):
+        if head is None or not _is_request(head):
             break
         parts.append(_head_part(head, at, message))
         at = _body(data, head.end, head, message, parts)
+        if _switches(head) and not _is_request(read_head(data, at)):
+            return parts + frames.read(data, at, message)
         message += 1
     return parts + _rest(data, at, message)
 
@@ -88,8 +49,18 @@ def responses(data: bytes, methods: list[str]) -> list[Part]:
         method = methods[message] if message < len(methods) else ""
         if method != "HEAD" and head.status not in (101, 204, 304):
             at = _body(data, at, head, message, parts, until_close=True)
+        if head.status == 101 and _switches(head):
+            return parts + frames.read(data, at, message)
         message += 1
     return parts + _rest(data, at, message)
+
+
+def _is_request(head: Head | None) -> bool:
+    return head is not None and bool(re.search(r" HTTP/\d\.\d$", head.first))
+
+
+def _switches(head: Head) -> bool:
+    return head.headers.get("upgrade", "").lower() == "websocket"
 
 
 def _head_part(head: Head, start: int, message: int, interim: bool = False) -> Part:
@@ -107,13 +78,15 @@ def _rest(data: bytes, at: int, message: int) -> list[Part]:
 def _body(data: bytes, at: int, head: Head, message: int, parts: list[Part],
           until_close: bool = False) -> int:
     if "chunked" in head.headers.get("transfer-encoding", "").lower():
-        return _chunks(data, at, message, parts)
+        return _chunks(data, at, message, parts, events_stream.is_one(head))
     length = head.headers.get("content-length", "")
     if length.isdigit():
         end = min(len(data), at + int(length))
     else:
         end = len(data) if until_close else at
-    if end > at:
+    if end > at and events_stream.is_one(head):
+        parts += _events(data, "body", (at, end), (at, end), message)
+    elif end > at:
         label = f"body, {end - at} bytes"
         if length.isdigit() and end < at + int(length):
             label = f"body cut off, {end - at} of {length} bytes"
@@ -121,7 +94,21 @@ def _body(data: bytes, at: int, head: Head, message: int, parts: list[Part],
     return end
 
 
-def _chunks(data: bytes, at: int, message: int, parts: list[Part]) -> int:
+def _events(data: bytes, kind: str, whole: tuple[int, int], content: tuple[int, int],
+            message: int) -> list[Part]:
+    """Return a part for each event; `content` is what of the `whole` is no framing."""
+    start, at = whole[0], content[0]
+    parts: list[Part] = []
+    for end, label in events_stream.pieces(data[slice(*content)]):
+        end += content[0]
+        last = whole[1] if end == content[1] else end
+        parts.append(Part(kind, start, last, message, label, size=end - at,
+                          note=repr(data[at:end])))
+        start, at = last, end
+    return parts
+
+
+def _chunks(data: bytes, at: int, message: int, parts: list[Part], events: bool) -> int:
     while found := CHUNK_SIZE.match(data, at):
         size = int(found[1], 16)
         if size == 0:
@@ -132,7 +119,10 @@ def _chunks(data: bytes, at: int, message: int, parts: list[Part]) -> int:
         end = found.end() + size + 2
         if end > len(data):
             break
-        parts.append(Part("chunk", at, end, message, f"chunk of {size} bytes", size=size))
+        if events:
+            parts += _events(data, "chunk", (at, end), (found.end(), end - 2), message)
+        else:
+            parts.append(Part("chunk", at, end, message, f"chunk of {size} bytes", size=size))
         at = end
     if at < len(data):
         parts.append(Part("cut off", at, len(data), message,

@@ -25,7 +25,7 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
         "when": f"{trace.milliseconds(step):.3f} ms after the start" + (
             f", {(step.time - previous.time) / 1e6:+.3f} ms from the step before" if index else ""),
         "note": step.note,
-        "fields": fields(step.info) if step.call else variables(step),
+        "fields": fields(step.info) if step.call else [*variables(step), *frame(step)],
         "process": step.kind in KINDS,
         "text": text_of(step.data),
         "hex": hex_of(step.data),
@@ -35,7 +35,8 @@ def detail(trace: Trace, step: Step) -> dict[str, Any]:
 def fields(note: Note) -> list[list[str]]:
     """Return what an event of the interface holds, as pairs of name and value."""
     pairs = [[name, str(note[name])] for name in ("status", "what", "method", "size", "type",
-                                                  "message", "more_body") if name in note]
+                                                  "message", "more_body", "code", "reason",
+                                                  "subprotocol") if name in note]
     for name in ("environ", "scope"):
         pairs += [[key, str(value)] for key, value in note.get(name, {}).items()]
     pairs += [[f"header {name}", value] for name, value in note.get("headers", [])]
@@ -49,6 +50,11 @@ def variables(step: Step) -> list[list[str]]:
         return []
     values = shown.environ(found)
     return [[name, values.get(name, shown.MASK)] for name in found]
+
+
+def frame(step: Step) -> list[list[str]]:
+    """Return what a WebSocket frame holds, decoded."""
+    return [[name, str(value)] for name, value in step.info.get("frame", {}).items()]
 
 
 def text_of(data: bytes) -> list[str]:

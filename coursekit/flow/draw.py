@@ -197,7 +197,8 @@ class Drawing:
                 f'stroke-width="1.6"{dash}/>')
         gap = 5 if step.target == "app" else 1
         head = self.at(target, _head(step, way, gap, color), row.y)
-        text = step.label if len(step.label) <= 34 else step.label[:33] + "…"
+        room = 40 if "task" in step.info else 34  # ASGI says much
+        text = step.label if len(step.label) <= room else step.label[:room - 1] + "…"
         hidden = "" if row.labelled else " fsts-crowded"
         middle, anchor = self._inside(self._percent(source), self._percent(target), text)
         # Text twice: the wide one below lifts the letters off the lines without paint-order,
@@ -259,8 +260,9 @@ def still(figures: Sequence[tuple[Trace, list[Row]]], alt: str) -> str:
 
 
 def width(trace: Trace, pair: bool) -> int:
-    """Return the width of a still in px: a front is one lane more."""
-    return (NARROW if pair else WIDTH) * (4 if trace.front else 3) // 3
+    """Return the width of a still in px: a front is one lane more, ASGI's messages are long."""
+    wide = 80 if any(call.interface == "asgi" for call in trace.calls) else 0
+    return ((NARROW if pair else WIDTH) + wide) * (4 if trace.front else 3) // 3
 
 
 def described(trace: Trace) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from coursekit.flow import decode
+from coursekit.flow import conversation, decode
 from coursekit.flow.steps import (
     SLACK,
     Call,
@@ -34,6 +34,7 @@ from coursekit.flow.steps import (
 )
 from coursekit.flow.tap import Wire
 
+BEHIND = 2**63  # later than any clock: an app may be told of a close before it is answered
 HIDDEN = {"end", "done"}  # they order other steps, and say nothing to a reader
 
 
@@ -51,15 +52,17 @@ def build(wires: list[Wire], notes: Iterable[dict[str, Any]],
     match(calls, exchanges, {wire.port: wire.connection for wire in wires if wire.port})
     for call in calls:
         call.steps = [app_step(note, call) for note in call.events]
-    steps = marks + [step for each in exchanges for step in each.request + each.response]
-    steps += [step for call in calls for step in call.steps]
+    steps = marks + [step for each in exchanges for step in each.request + each.response] + [
+        step for call in calls for step in call.steps]
     for step in steps:
         step.place = (step.time,)
     for exchange in exchanges:
         _place_exchange(exchange)
+    conversation.place(calls, marks)
     _place_closes(marks, exchanges)
     steps.sort(key=lambda step: step.place)
-    return [step for step in steps if step.kind not in HIDDEN], exchanges, calls
+    shown = [step for step in steps if step.kind not in HIDDEN]
+    return conversation.tidied(shown, calls), exchanges, calls
 
 
 def match(calls: list[Call], exchanges: list[Exchange], ports: dict[int, int]) -> None:
@@ -97,12 +100,13 @@ def after(step: Step, cause: Step) -> None:
 
 def _place_exchange(exchange: Exchange) -> None:
     for before, step in zip(exchange.request, exchange.request[1:], strict=False):
+        # 100 Continue: the body waited for it; so may a frame have waited for one of the server.
         invited = any(before.time < part.time < step.time for part in exchange.response
-                      if part.info["interim"])  # 100 Continue: the body waited for it
+                      if part.info["interim"] or step.kind == "frame")
         if step.time - before.time <= SLACK and not invited:
             after(step, before)
     call = exchange.call
-    if call is None:
+    if call is None or call.interface == "asgi":
         return
     previous: Step | None = None
     for part in exchange.response:
@@ -137,14 +141,11 @@ def _place_part(part: Step, exchange: Exchange, call: Call, previous: Step | Non
 def _cause(call: Call, part: Step, carried: int) -> Step | None:
     """Return the app's event that let the server send this part, `carried` content bytes in."""
     if part.kind == "last chunk":
-        last = [step for step in call.steps if step.kind in ("end", "send")]
+        last = [step for step in call.steps if step.kind == "end"]
         return last[-1] if last else None
     sent = 0
     for step in call.steps:
-        # ASGI servers may send the head at once; PEP 3333 makes WSGI servers wait for content.
-        if part.kind == "head" and step.kind == "send" and "status" in step.info:
-            return step
-        if step.kind in ("chunk", "write", "send") and (size := step.info.get("size", 0)):
+        if step.kind in ("chunk", "write") and (size := step.info.get("size", 0)):
             sent += size
             if sent >= max(carried, 1):
                 return step
@@ -175,13 +176,14 @@ def _place_closes(marks: list[Step], exchanges: list[Exchange]) -> None:
         packet = any(step.kind == "variables" for each in exchanges
                      if each.connection == number for step in each.request)  # uwsgi: one, then over
         ends = cut or packet or any(closing(head.data) for head in heads)
-        announced = "server" if ends else "client"
+        announced = conversation.closer(number, exchanges, closes) or (
+            "server" if ends else "client")
         first, second = sorted(closes, key=lambda step: step.source != announced)
         first.place = min(first.place, second.place)
         last = max(answers, key=lambda step: step.place, default=first)
         if ends and not cut and 0 < first.time - last.time <= SLACK:
             after(first, last)
-        after(second, first)
+        second.place = (*first.place, BEHIND)
 
 
 def closing(head: bytes) -> bool:

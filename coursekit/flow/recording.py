@@ -5,6 +5,15 @@
             trace.get("/hello")
     flow.show(trace)
 
+An ASGI app is recorded alike: each message is a step, and so is each WebSocket frame and each event
+of a stream. Connect with a client of WebSocket to `trace.ws`, read a stream by `trace.stream`:
+
+    with live("uvicorn", "apps.chat_asgi:app", watch=True) as server:
+        with flow.record(server) as trace, connect(trace.ws + "/room") as client:
+            client.send("hello")
+            client.recv()
+
+The app's startup and shutdown are seen if the server starts again meanwhile: server.restart().
 With processes=True the arbiter and its workers take part too: coursekit.flow.life.
 """
 
@@ -19,7 +28,7 @@ import httpx
 from coursekit.flow.events import EventList, Note, read_events
 from coursekit.flow.front import ended
 from coursekit.flow.life import Life, nobody
-from coursekit.flow.steps import calls_of
+from coursekit.flow.steps import Call, calls_of
 from coursekit.flow.tap import Tap, Wire
 from coursekit.flow.trace import Trace
 from coursekit.flow.watch import watch
@@ -37,8 +46,8 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
     `server` is a coursekit.live Server or an address (host, port). Calls of the app are seen if
     the server was started with watch=True; `events` (a path or an EventList) says where its notes
     are, if the server does not. Only what is sent through `trace` is seen.
-    With apart=True each process and thread has a lane: which one takes a request is chance, so
-    the picture then may differ from run to run.
+    With apart=True each process and thread has a lane, of ASGI each task: which one takes a
+    request is chance, so the picture then may differ from run to run.
     A front has a lane of its own: it is started anew with a second tap before its upstream, whose
     app is the one to watch, and once more at the end.
     With processes=True workers that start and end, and what they are told, are seen: see life.
@@ -58,7 +67,7 @@ def record(server: Any, *, events: Any = None, name: str = "", apart: bool = Fal
         try:
             yield trace
         finally:
-            _until(lambda: all(call.done or nobody(call.pid) for call in calls_of(read())))
+            _until(lambda: all(_over(call) for call in calls_of(read())))
             client.close()
             tap.wait(PATIENCE)
             _until(lambda: ended(behind()))
@@ -118,6 +127,11 @@ def _notes_since_now(source: Any) -> Notes:
 
 def _has_workers(server: Any) -> bool:
     return any(process.role == "worker" for process in getattr(server, "workers", ()))
+
+
+def _over(call: Call) -> bool:
+    """Tell whether nothing more is to come of a call; a lifespan is as long as the server's."""
+    return call.done or call.events[0].get("type") == "lifespan" or nobody(call.pid)
 
 
 def _until(condition: Callable[[], bool]) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 
 from coursekit.flow import decode
 from coursekit.flow.events import Note
+from coursekit.flow.parts import Part
 from coursekit.flow.tap import Wire
 
 SLACK = 50_000_000  # ns: far above a thread switch on a busy machine, far below a pause to teach
 
-Requests = Callable[[bytes], list[decode.Part]]
+Requests = Callable[[bytes], list[Part]]
 
 
 @dataclass(eq=False)
@@ -56,7 +57,17 @@ class Call:
     @property
     def done(self) -> bool:
         """Tell whether the server is through with this call."""
-        return bool(self.events[-1]["kind"] == "done")
+        return any(event["kind"] == "done" for event in self.events)
+
+    @property
+    def interface(self) -> str:
+        """Return "wsgi" or "asgi"."""
+        return str(self.events[0]["interface"])
+
+    @property
+    def strand(self) -> int:
+        """Return what the app runs in: a task of ASGI, a thread of WSGI."""
+        return int(self.events[0].get("task", self.thread))
 
 
 @dataclass(eq=False)
@@ -77,9 +88,10 @@ def calls_of(notes: Iterable[Note]) -> list[Call]:
     calls: dict[tuple[int, int], Call] = {}
     for note in sorted(notes, key=lambda note: int(note["time"])):
         key = note["pid"], note["call"]
-        if key not in calls:
+        if note["kind"] == "call":
             calls[key] = Call(note["pid"], note["thread"], [])
-        calls[key].events.append(note)
+        if key in calls:  # not one that was called before the recording began
+            calls[key].events.append(note)
     return list(calls.values())
 
 
@@ -126,7 +138,7 @@ class _Stream:
         self.wires = wires
         self.data = b"".join(wire.data for wire in wires)
 
-    def steps(self, part: decode.Part) -> list[Step]:
+    def steps(self, part: Part) -> list[Step]:
         """Return a step for the part, or one for each piece if it came with pauses."""
         groups: list[tuple[int, bytes]] = []
         at, last = 0, 0
@@ -141,19 +153,22 @@ class _Stream:
         sender = self.wires[0].sender
         return [Step(time, sender, _other(sender), part.kind, _piece_label(part, i, len(groups)),
                      _piece_note(part, data), data, self.wires[0].connection,
-                     info={"interim": part.interim})
+                     info={"interim": part.interim, "frame": part.info})
                 for i, (time, data) in enumerate(groups)]
 
 
-def _piece_label(part: decode.Part, index: int, count: int) -> str:
-    return part.label if count == 1 else f"{part.label} (piece {index + 1} of {count})"
+def _piece_label(part: Part, index: int, count: int) -> str:
+    label = masked(part.label) if part.label.startswith("SSE") else part.label
+    return label if count == 1 else f"{label} (piece {index + 1} of {count})"
 
 
-def _piece_note(part: decode.Part, data: bytes) -> str:
+def _piece_note(part: Part, data: bytes) -> str:
     if part.kind == "head":
         return count_of(max(0, data.strip().count(b"\n")), "header")
     if part.kind == "variables":
         return " ".join(part.asked)
+    if part.note:
+        return masked(part.note)
     return "" if part.kind == "last chunk" else preview(data)
 
 
@@ -193,18 +208,21 @@ def _started(note: Note) -> tuple[str, str, str]:
 
 def _message(verb: str) -> Any:
     def text(note: Note) -> tuple[str, str, str]:
-        more = ", more to come" if note.get("more_body") else ""
-        status = f" {note['status']}" if "status" in note else ""
-        size = f", {count_of(note['size'], 'byte')}" if "size" in note else ""
-        source = "app" if verb == "send" else "server"
-        return source, f"{verb} {note.get('type')}{status}{size}{more}", _noted(note)
+        told = f"{note.get('type', 'no type')} {note.get('status', note.get('code', ''))}".strip()
+        if "size" in note:
+            told += f", {count_of(note['size'], 'byte')}"
+        more = "more_body" if note.get("more_body") else ""
+        return ("app" if verb == "send" else "server",
+                f"send({told})" if verb == "send" else f"receive() -> {told}",
+                ", ".join(filter(None, [more, _noted(note)])))
     return text
 
 
 def _noted(note: Note) -> str:
     if note.get("wrong"):
         return f"a {note['wrong']}, not bytes"
-    return preview(str(note.get("bytes", "")).encode("latin-1"))
+    said = [str(note[name]) for name in ("message", "reason", "subprotocol") if name in note]
+    return ", ".join(filter(None, [*said, preview(str(note.get("bytes", "")).encode("latin-1"))]))
 
 
 _APP_TEXT: dict[str, Any] = {

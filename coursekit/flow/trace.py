@@ -10,30 +10,24 @@ for with pre-forked servers it is the worker that holds the connection. Nothing 
 a master process that only watches: it appears where processes are recorded too, see life.
 """
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
-
-import httpx
 
 from coursekit.flow import lived, mermaid
 from coursekit.flow.front import through
 from coursekit.flow.order import build
+from coursekit.flow.sending import Sending
 from coursekit.flow.steps import Call, Exchange, Step, count_of
 from coursekit.flow.tap import Wire
-from coursekit.live import wire
 
-CLOSED = "this trace is closed: send inside `with record(server) as trace:`"
-
-PATIENCE = 10.0  # seconds that `wait` waits
 RANKS = {"you": 0, "client": 1, "front": 2, "arbiter": 3, "server": 4, "app": 5}
 OUTSIDE = "client", "front"  # what stands before the server
 
 Lane = tuple[str, int, int]  # role, process (0: not known), thread (0: not told apart)
 
 
-class Trace:
+class Trace(Sending):
     """Hold a recording: `steps` in causal order, `events` as they were noted, `exchanges`."""
 
     def __init__(self, name: str = "server", *, workers: bool = False, apart: bool = False,
@@ -53,19 +47,12 @@ class Trace:
         self.notes: list[dict[str, Any]] = []
         self.origin = ""  # of a recording: when and with what it was made
         self.load(wires, notes)
-        self.address: tuple[str, int] | None = None  # of the tap, while it records
-        self._client: httpx.Client | None = None
-        self._count: Callable[[], dict[str, int]] | None = None
-
-    def open(self, address: tuple[str, int], client: httpx.Client,
-             count: Callable[[], dict[str, int]]) -> None:
-        """Send through the tap at `address` from now on; `count` tells what was seen so far."""
-        self.address, self._client, self._count = address, client, count
+        super().__init__()
 
     def close(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]],
               behind: Iterable[Wire] = ()) -> None:
         """Send no more, and take what was recorded."""
-        self.address = self._client = self._count = None
+        self.shut()
         self.load(wires, notes, behind)
 
     def load(self, wires: Iterable[Wire], notes: Iterable[dict[str, Any]],
@@ -81,49 +68,12 @@ class Trace:
         self.steps = lived.among(steps, self.notes, self.calls, self.kind)
         self.lived = len(self.steps) > len(steps)  # something happened to processes
         self._pids = self._in_order()
+        self._tasks = list(dict.fromkeys(
+            (step.info["pid"], step.info["task"]) for step in self.steps
+            if step.call and "task" in step.info))
         for step in self.steps:
             if step.kind == "log":
                 step.label = step.label.replace("{}", str(self._pids.index(step.pid) + 1))
-
-    def request(self, method: str, path: str = "/", **options: Any) -> httpx.Response:
-        """Send any request; options are those of httpx. Connections are kept and used again."""
-        if self._client is None:
-            raise RuntimeError(CLOSED)
-        return self._client.request(method, path, **options)
-
-    def get(self, path: str = "/", **options: Any) -> httpx.Response:
-        """Send a GET, see request()."""
-        return self.request("GET", path, **options)
-
-    def post(self, path: str = "/", **options: Any) -> httpx.Response:
-        """Send a POST, see request()."""
-        return self.request("POST", path, **options)
-
-    def send(self, *pieces: bytes, **options: Any) -> wire.Exchange:
-        """Send raw bytes on a connection of their own; see coursekit.live.wire.send."""
-        if self.address is None:
-            raise RuntimeError(CLOSED)
-        return wire.send(self.address, *pieces, **options)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Return how often the app was called, and how many workers started and ended."""
-        if self._count is not None:
-            return self._count()
-        kinds = [step.kind for step in self.steps if step.pid]
-        return {"calls": len(self.calls), "starts": kinds.count("start"),
-                "ends": kinds.count("gone")}
-
-    def wait(self, **wanted: int) -> None:
-        """Wait until that much was seen: wait(calls=1), wait(starts=2, ends=2); see counts.
-
-        TimeoutError after ten seconds.
-        """
-        deadline = time.monotonic() + PATIENCE
-        while any(self.counts[name] < number for name, number in wanted.items()):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"waited for {wanted}, saw {self.counts}")
-            time.sleep(0.005)
 
     @property
     def events(self) -> list[Wire | dict[str, Any]]:
@@ -156,7 +106,7 @@ class Trace:
         process = self._pids.index(pid) + 1
         if role == "server" or call is None or not self.apart:
             return role, process, 0
-        return "app", process, self._threads(pid).index(call.thread) + 1
+        return "app", process, self._strands(pid).index(call.strand) + 1
 
     def lanes(self) -> list[Lane]:
         """Return all lanes, from the client to the last app."""
@@ -181,8 +131,8 @@ class Trace:
             return f"worker {process}" if many else one
         where = f"app in worker {process}" if many and not short else (
             f"app {process}" if many else "app")
-        several = bool(thread) and len(self._threads(self._pids[process - 1])) > 1
-        return f"{where}, thread {thread}" if several else where
+        several = bool(thread) and len(self._strands(self._pids[process - 1])) > 1
+        return f"{where}, {'task' if self._tasks else 'thread'} {thread}" if several else where
 
     def table(self, *, times: bool = False) -> str:
         """Return the steps as text, one line each; with times in ms since the first step."""
@@ -217,9 +167,12 @@ class Trace:
                 self.where(step)]
 
     def where(self, step: Step) -> str:
-        """Return "connection 2" where that is not clear, and "" where it is."""
+        """Return "connection 2, task 3" where that is not clear, and "" where it is."""
         known = self.many and (step.connection or step.call)
-        return f"connection {step.connection or '?'}" if known else ""
+        told = [f"connection {step.connection or '?'}"] if known else []
+        if step.call and "task" in step.info and len(self._tasks) > 1:
+            told.append(f"task {self._tasks.index((step.call.pid, step.info['task'])) + 1}")
+        return ", ".join(told)
 
     def milliseconds(self, step: Step) -> float:
         """Return the time of a step in ms since the first one."""
@@ -227,7 +180,8 @@ class Trace:
 
     def remarks(self) -> list[str]:
         """Say what could not be known."""
-        lost = sum(call.exchange is None for call in self.calls)
+        lost = sum(call.exchange is None and call.events[0].get("type") != "lifespan"
+                   for call in self.calls)
         remarks = [f"{lost} of {len(self.calls)} calls: not known which request they answer"]
         full = ["more went by than is kept: the rest is not shown"] if self.full else []
         return (remarks if lost else []) + full + ([self.origin] if self.origin else [])
@@ -242,8 +196,8 @@ class Trace:
         seen, before = [pid for pid in dict.fromkeys(pids) if pid], lived.there(self.notes)
         return sorted(dict.fromkeys(seen + before), key=lambda pid: pid not in before)
 
-    def _threads(self, pid: int) -> list[int]:
-        return list(dict.fromkeys(call.thread for call in self.calls if call.pid == pid))
+    def _strands(self, pid: int) -> list[int]:
+        return list(dict.fromkeys(call.strand for call in self.calls if call.pid == pid))
 
     def _call_on(self, connection: int) -> Call | None:
         known = [call for call in self.calls if call.connection == connection]
@@ -252,6 +206,11 @@ class Trace:
         # One process served everything: then it served this connection too.
         one = len({call.pid for call in self.calls}) == 1 and not self.lived
         return self.calls[0] if one else None
+
+    def _count_now(self) -> dict[str, int]:
+        kinds = [step.kind for step in self.steps if step.pid]
+        return {"calls": len(self.calls), "starts": kinds.count("start"),
+                "ends": kinds.count("gone")}
 
     def __repr__(self) -> str:
         return self.table()

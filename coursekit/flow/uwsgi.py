@@ -7,7 +7,7 @@ https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html
 """
 
 from coursekit.flow import decode
-from coursekit.flow.decode import Part
+from coursekit.flow.parts import Part
 
 
 def requests(data: bytes) -> list[Part]:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from coursekit.live.server import Server
     from coursekit.live.start import live
     from coursekit.live.stored import here
+    from coursekit.live.talk import chat, stream
 
-__all__ = ["Server", "ServerError", "here", "kinds", "live", "missing", "shown", "wire"]
+__all__ = ["Server", "ServerError", "chat", "here", "kinds", "live", "missing", "shown", "stream",
+           "wire"]  # fmt: skip
 
 _HOME = {
     "Server": "server",
@@ -27,6 +29,8 @@ _HOME = {
     "kinds": "commands",
     "missing": "commands",
     "live": "start",
+    "chat": "talk",
+    "stream": "talk",
 }
 
 

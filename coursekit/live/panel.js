@@ -1,4 +1,4 @@
-// The panel of a live server, and a link to its page. Nothing is loaded from anywhere.
+// The panel of a live server, a link to its page, a chat and a stream. Nothing is loaded from anywhere.
 
 // Only the browser knows where Jupyter lives: at /, behind a prefix, or on a Hub. The
 // page then goes through jupyter-server-proxy, which knows the user by a cookie.
@@ -177,8 +177,107 @@ function renderLink(model, el) {
     `Open ${model.get("path")} in a new tab`));
 }
 
+// A conversation over WebSocket: what is said by whom, and how it ended.
+function renderChat(model, el) {
+  const url = new URL(pageUrl(model.get("port"), model.get("path")), location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  const { state, log, frame, say } = talk(model, "Chat", "WebSocket");
+  const text = make("input", { class: "fsts-say", "aria-label": "Message", autocomplete: "off" });
+  const send = make("button", { type: "button", class: "fsts-send" }, "Send");
+  const again = make("button", { type: "button", class: "fsts-again" });
+  let socket = null;
+  const open = () => {
+    setText(state, "connecting");
+    socket = new WebSocket(url);
+    socket.onopen = draw;
+    socket.onmessage = (event) => say(event.data instanceof Blob ? `${event.data.size} bytes` : event.data);
+    socket.onclose = (event) => { say(`closed with code ${event.code} ${event.reason}`.trim(), "fsts-dim"); draw(); };
+  };
+  const draw = () => {
+    const opened = socket.readyState === WebSocket.OPEN;
+    setText(state, opened ? "connected" : "closed");
+    state.dataset.state = opened ? "running" : "";
+    text.disabled = send.disabled = !opened;
+    setText(again, opened ? "Leave" : "Join again");
+  };
+  const speak = () => {
+    if (send.disabled || !text.value) return;
+    socket.send(text.value);
+    text.value = "";
+  };
+  send.onclick = speak;
+  again.onclick = () => (socket.readyState === WebSocket.OPEN ? socket.close(1000) : open());
+  text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    event.stopPropagation();
+    speak();
+  });
+  open();
+  draw();
+  setText(state, "connecting");
+  frame.append(log, make("div", { class: "fsts-row fsts-speak" }, text, send, again));
+  el.append(frame);
+  return () => socket.close(1000);
+}
+
+// A stream of events: how many have come, and the last of them.
+function renderStream(model, el) {
+  const url = pageUrl(model.get("port"), model.get("path"));
+  const { state, log, frame, say } = talk(model, "Stream", "server-sent events");
+  const count = make("strong", { class: "fsts-count" }, "0 events");
+  const again = make("button", { type: "button", class: "fsts-again" });
+  let source = null;
+  let seen = 0;
+  const draw = () => {
+    const opened = source.readyState === EventSource.OPEN;
+    setText(state, ["connecting", "connected", "closed"][source.readyState]);
+    state.dataset.state = opened ? "running" : "";
+    setText(again, source.readyState === EventSource.CLOSED ? "Listen again" : "Leave");
+  };
+  const open = () => {
+    source = new EventSource(url);
+    source.onopen = draw;
+    source.onerror = draw;  // the browser connects again by itself, unless the answer was no stream
+    source.onmessage = (event) => {
+      seen += 1;
+      setText(count, seen === 1 ? "1 event" : `${seen} events`);
+      say(event.lastEventId ? `${event.lastEventId}: ${event.data}` : event.data);
+    };
+    draw();
+  };
+  again.onclick = () => {
+    if (source.readyState === EventSource.CLOSED) return open();
+    source.close();
+    draw();
+  };
+  open();
+  frame.append(log, make("div", { class: "fsts-row fsts-speak" }, count, again));
+  el.append(frame);
+  return () => source.close();
+}
+
+// What both have: a bar with the state, and a log of what came; it keeps the last 200 lines.
+function talk(model, kind, what) {
+  const state = make("span", { class: "fsts-state", role: "status", "aria-live": "polite" });
+  const log = make("div", { class: "fsts-talk", role: "log", tabindex: 0, "aria-label": "What was heard" });
+  const frame = make("section",
+    { class: "fsts-panel", "aria-label": `${kind} ${model.get("path")}`, "data-lm-suppress-shortcuts": "true" },
+    make("div", { class: "fsts-bar" }, make("strong", {}, kind), make("code", {}, model.get("path")),
+      make("span", {}, what), state));
+  const say = (text, css = "") => {
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 30;
+    log.append(make("p", css ? { class: css } : {}, text));
+    while (log.children.length > 200) log.firstChild.remove();
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  };
+  return { state, log, frame, say };
+}
+
 function render({ model, el }) {
-  if (model.get("view") === "link") return renderLink(model, el);
+  const views = { link: renderLink, chat: renderChat, stream: renderStream };
+  const view = views[model.get("view")];
+  if (view) return view(model, el);
   const undo = [];
   const changes = (name, draw) => {
     model.on(`change:${name}`, draw);

@@ -44,8 +44,8 @@ class Link(anywidget.AnyWidget):
     port = traitlets.Int().tag(sync=True)
     path = traitlets.Unicode("/").tag(sync=True)
 
-    def __init__(self, port: int, path: str = "/") -> None:
-        super().__init__(port=port, path=path)
+    def __init__(self, port: int, path: str = "/", view: str = "link") -> None:
+        super().__init__(port=port, path=path, view=view)
 
     def __call__(self, path: str) -> Link:
         return Link(self.port, path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -38,16 +40,24 @@ class Thread:
         self._stop: socket.socket | None = None
 
     def start(self) -> None:
-        """Bind a port, start the thread, return at once: the port is already open."""
+        """Bind a port and start the thread; an ASGI app has started up when this returns."""
         module, name = SERVE[self.interface]
         serve = self.serve or getattr(importlib.import_module(module), name)
         listener = socket.create_server(self._address_again())
         self.address = listener.getsockname()[:2]
         self._stop, stop = socket.socketpair()
+        started = threading.Event()
+        if self.interface == "asgi" and self.serve is None:
+            serve = functools.partial(serve, beat=started.set)
+        else:
+            started.set()  # the port is open, more is not needed
         self._thread = threading.Thread(
             target=self._run, args=(serve, listener, stop), name="toy server", daemon=True
         )
         self._thread.start()
+        deadline = time.monotonic() + GRACE
+        while self.running and not started.wait(0.01) and time.monotonic() < deadline:
+            pass
 
     def _address_again(self) -> tuple[str, int]:
         """Return the port of last time if it is still free, else any."""

@@ -21,11 +21,13 @@ from pathlib import Path
 from coursekit.live import Server, ServerError, live
 from coursekit.live.child import Child
 
+from . import on_loop
 from .drive import Address, Workload, WrongAnswer, cores, drive, pinned
 from .idle import Idle, allow_files, idle
 from .report import (
     ROOT,
     Result,
+    Row,
     idle_table,
     import_milliseconds,
     machine,
@@ -123,8 +125,20 @@ def measure_idle(
     return found
 
 
+def measure_on_loop(args: argparse.Namespace) -> dict[str, list[Row]]:
+    """Measure the servers on a loop, each workload beside a base of its own."""
+    wanted = [each for each in on_loop.TABLES if each.workload.name in args.workloads]
+    found = {}
+    for workload, servers, base in wanted:
+        results = measure(servers, [workload], rounds=args.rounds, seconds=args.seconds,
+                          own=args.own, say=say)  # fmt: skip
+        found[workload.name] = rows(results[workload.name], base)
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench from the command line; print tables and write JSON."""
+    # long: its steps, one after the other
     args = parse(arguments)
     servers = {name: SERVERS[name] for name in args.servers}
     workloads = [w for w in WORKLOADS if w.name in args.workloads]
@@ -135,6 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report: dict[str, object] = {"machine": machine(args.own), "base": BASE}
     report["workloads"] = {name: rows(results, BASE) for name, results in found.items()}
     tables = [table(name, rows(results, BASE)) for name, results in found.items()]
+    report["on a loop"] = loops = measure_on_loop(args)
+    tables += [table(name, found) for name, found in loops.items()]
     if IDLE in args.workloads:
         idles = measure_idle(servers, threads=args.threads, say=say)
         report["idle"] = {k: v if isinstance(v, str) else asdict(v) for k, v in idles.items()}
@@ -152,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    names = [*(w.name for w in WORKLOADS), IDLE]
+    names = [w.name for w in (*WORKLOADS, *(each.workload for each in on_loop.TABLES))] + [IDLE]
     parser = argparse.ArgumentParser(
         prog="python -m coursekit.load.bench", description=(__doc__ or "").partition("\n")[0]
     )

@@ -5,7 +5,8 @@ not installed, and where it cannot go (a body to compare). It is slower than wrk
 uses it has to look at who was the bottleneck (`bench` does).
 
 Run as a program it prints one line of JSON, so that its CPU time can be told from the server's:
-    python -m coursekit.load.client HOST PORT SECONDS CLIENTS < request, a blank, expected body
+    python -m coursekit.load.client HOST PORT SECONDS CLIENTS < request, expected body, opening
+(each in base64 and on a line; the opening of a WebSocket may be missing: then it is HTTP).
 """
 
 from __future__ import annotations
@@ -90,7 +91,10 @@ class Client(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.run.open.add(self)
-        self.ask()
+        if self.run.opening:
+            self.transport.write(self.run.opening)
+        else:
+            self.ask()
 
     def ask(self) -> None:
         """Send the next request while there is time."""
@@ -105,6 +109,8 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Collect an answer, compare it, ask again."""
         self.data += data
+        if self.run.opening:
+            return self.hear()
         try:
             status, body, closes = read_answer(bytes(self.data), ended=False)
         except NotThere:
@@ -113,6 +119,14 @@ class Client(asyncio.Protocol):
         if closes and self.transport:
             self.transport.close()
         else:
+            self.ask()
+
+    def hear(self) -> None:
+        """Collect the answer to the opening, then frames."""
+        if self.waiting and len(self.data) >= len(self.run.expected):
+            self.finish(200, bytes(self.data))
+            self.ask()
+        elif not self.waiting and self.data.endswith(b"\r\n\r\n"):
             self.ask()
 
     def finish(self, status: int, body: bytes) -> None:
@@ -135,8 +149,11 @@ class Client(asyncio.Protocol):
 class Run:
     """Hold what all clients of one run share."""
 
-    def __init__(self, host: str, port: int, request: bytes, expected: bytes) -> None:
+    def __init__(
+        self, host: str, port: int, request: bytes, expected: bytes, opening: bytes = b""
+    ) -> None:
         self.host, self.port, self.request, self.expected = host, port, request, expected
+        self.opening = opening  # of a WebSocket
         self.load, self.over = Load(), asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
         self.open: set[Client] = set()
@@ -180,19 +197,18 @@ class Run:
 
 
 def closed(
-    host: str, port: int, request: bytes, expected: bytes, *, seconds: float, clients: int
-) -> Load:
+    host: str, port: int, request: bytes, expected: bytes, opening: bytes = b"", *,
+    seconds: float, clients: int,
+) -> Load:  # fmt: skip
     """Drive a server with `clients` closed loops for `seconds` and check every body."""
-    return asyncio.run(Run(host, port, request, expected).go(seconds, clients))
+    return asyncio.run(Run(host, port, request, expected, opening).go(seconds, clients))
 
 
 def main() -> None:
     """Read the request and the expected body from stdin, run, print the counts as JSON."""
     host, port, seconds, clients = sys.argv[1:5]
-    request, expected = (base64.b64decode(line) for line in sys.stdin.read().split())
-    load = closed(
-        host, int(port), request, expected, seconds=float(seconds), clients=int(clients)
-    )
+    parts = [base64.b64decode(line) for line in sys.stdin.read().split()]
+    load = closed(host, int(port), *parts, seconds=float(seconds), clients=int(clients))
     print(json.dumps(vars(load)))
 
 

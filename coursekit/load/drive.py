@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -46,9 +47,12 @@ class Workload:
     body: bytes = b""
     clients: int = 32
     close: bool = False  # a new connection for every request
+    opening: bytes = b""  # of a WebSocket: then `body` and `expected` are frames
 
     def request(self, address: Address) -> bytes:
         """Return the bytes of one request."""
+        if self.opening:
+            return self.body
         lines = [f"{'POST' if self.body else 'GET'} {self.target} HTTP/1.1"]
         lines += [f"Host: {address[0]}:{address[1]}"]
         lines += ["Connection: close"] * self.close
@@ -124,6 +128,8 @@ def check(address: Address, workload: Workload) -> int:
 
     Raises WrongAnswer with what differs.
     """
+    if workload.opening:
+        return check_frame(address, workload)
     connection = http.client.HTTPConnection(*address, timeout=20)
     try:
         method = "POST" if workload.body else "GET"
@@ -145,6 +151,21 @@ def check(address: Address, workload: Workload) -> int:
     return head + len(f"HTTP/1.1 200 {answer.reason}\r\n\r\n") + len(body)
 
 
+def check_frame(address: Address, workload: Workload) -> int:
+    """Open a WebSocket, say one frame, and compare what is said back."""
+    with socket.create_connection(address, timeout=20) as sock, sock.makefile("rb") as file:
+        sock.sendall(workload.opening)
+        came = file.readline()
+        if b" 101 " in came:
+            while file.readline().rstrip():
+                pass
+            sock.sendall(workload.body)
+            came = file.read(len(workload.expected))
+    if came != workload.expected:
+        raise WrongAnswer(f"{workload.name}: {came[:40]!r}, expected {workload.expected[:40]!r}")
+    return len(came)
+
+
 def have_wrk() -> bool:
     """Tell whether wrk is installed."""
     return shutil.which("wrk") is not None
@@ -157,7 +178,7 @@ def drive(address: Address, pid: int, workload: Workload, seconds: float, own: b
     Raises WrongAnswer if a check, or the size of wrk's answers, does not fit.
     """
     size = check(address, workload)
-    run = _client if own or not have_wrk() else _wrk
+    run = _client if own or workload.opening or not have_wrk() else _wrk
     split = cores()
     warm = time.monotonic() + 0.2
     while time.monotonic() < warm:
@@ -177,7 +198,8 @@ def _client(
     address: Address, workload: Workload, seconds: float, size: int, split: object
 ) -> Load:
     """Run the course's own client: every body is compared."""
-    lines = [base64.b64encode(workload.request(address)), base64.b64encode(workload.expected)]
+    parts = (workload.request(address), workload.expected, workload.opening)
+    lines = [base64.b64encode(part) for part in parts]
     command = [sys.executable, "-m", "coursekit.load.client", address[0], str(address[1])]
     output = _generate([*command, str(seconds), str(workload.clients)], b"\n".join(lines), split)
     load = Load(**json.loads(output))
