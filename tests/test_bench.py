@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from coursekit.live import live
-from coursekit.load import bench, drive, on_loop, report
+from coursekit.load import bench, drive, on_loop, report, rest
 from coursekit.load.client import Load, NotThere, closed, read_answer
 from coursekit.load.drive import Sample, Workload, WrongAnswer, parse_wrk
 from coursekit.load.idle import idle
@@ -228,3 +228,25 @@ def test_idle_connections_are_kept_and_counted(toy):
 def test_a_server_that_closes_keeps_none():
     found = bench.measure_idle({"x": bench.SERVERS["wsgiref"]}, connections=5, asks=3)
     assert (found["x"].kept, found["x"].answered) == (0, 1.0)
+
+
+def test_what_a_server_costs_at_rest(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "import_milliseconds", lambda m: 1.0)
+    few = {name: on_loop.HELLO.servers[name] for name in ("toy", "granian")}
+    monkeypatch.setattr(on_loop, "HELLO", on_loop.HELLO._replace(servers=few))
+    path = tmp_path / "bench.json"
+    short = ["--rounds", "1", "--json", str(path), "--workloads", bench.REST, "--servers", "toy"]
+    assert bench.main(short) == 0
+    found = json.loads(path.read_text())["rest"]
+    assert list(found) == ["toy", "toy, ASGI", "granian"]
+    assert [each["processes"] for each in found.values()] == [1, 1, 2]
+    assert all(each["memory"] > 2**20 and each["answers_after"] > 0 for each in found.values())
+    assert "granian" in capsys.readouterr().out
+
+
+def test_a_server_that_does_not_start_has_no_cost_at_rest():
+    def broken():
+        return bench.Server("toy", "x", bench.Child("it", lambda **_: ["false"], False, ""))
+
+    found = rest.measure({"it": broken}, 2, lambda line: None)
+    assert "did not start" in found["it"] and "left out" in rest.table(found)

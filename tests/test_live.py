@@ -339,15 +339,15 @@ def test_the_panels_buttons() -> None:
     assert act(server, do="send", method="GET", path="/", body="").notice
 
 
-@pytest.mark.parametrize("kind", ["gunicorn", "toy"])
+@pytest.mark.parametrize("kind", ["gunicorn", "toy", "uvicorn", "granian"])
 def test_signals_do_what_they_say(kind: str) -> None:
     server = live(kind, workers=2, process=kind == "toy", errors="log")
     server._repr_mimebundle_()
     old = {row.pid for row in server.workers if row.role == "worker"}
-    assert [row.depth for row in server.workers] == [0, 1, 1]
+    assert [row.depth for row in server.workers if row.role != "helper"] == [0, 1, 1]
     assert {"HUP", "TERM", "INT"} <= set(act(server, do="signal", name="HUP").signals)
-    until(lambda: not old & {row.pid for row in server.workers})
-    until(lambda: len(server.workers) == 3)
+    until(lambda: not old & {row.pid for row in server.workers}, 40)
+    until(lambda: [row.role for row in server.workers].count("worker") == 2)
     server.discard()
 
 
@@ -541,3 +541,78 @@ def test_a_toy_answers_while_a_cell_is_busy(kernel: Kernel, tmp_path: Path) -> N
     done.touch()
     kernel.finish(busy)
     kernel.run("del server")
+
+
+# -- in the loop of the notebook itself
+
+HERE = 'server = live("uvicorn", here=True)'
+LOOP = """
+import asyncio
+from coursekit.live import live
+from coursekit.live.errors import ServerError
+ask = lambda: asyncio.to_thread(server.get, "/")
+"""
+
+
+def test_a_server_in_the_kernels_loop_leaves_nothing(kernel: Kernel) -> None:
+    kernel.run(LOOP)
+    entered = 'async with live("uvicorn", here=True) as server: print((await ask()).text, end="")'
+    assert kernel.run(entered) == "Hello from ASGI\n"
+    before = kernel.run(LOOK).split()[:4]
+    for _ in range(3):
+        kernel.run(entered)
+    assert kernel.run(LOOK).split()[:4] == before
+    for _ in range(3):  # kept, and replaced when its cell runs again
+        kernel.run(f"{HERE}; kept = [*globals().get('kept', []), server]; await ask()", "here")
+    kernel.run("await kept[0].stop(); await kept[1].stop()")
+    assert kernel.run("print([each.running for each in kept])") == "[False, False, True]\n"
+    kernel.run("await server.stop(); await server.stop()\ndel server, kept")
+    assert kernel.run(LOOK).split()[:4] == before
+
+
+def test_a_busy_cell_freezes_the_server_in_its_loop(kernel: Kernel) -> None:
+    kernel.run(LOOP + "import threading, time\n" + HERE + "; await server.ready(); found = []")
+    kernel.run("asking = threading.Thread(target=lambda: found.append(server.get('/').text))")
+    # The request is on its way while this cell holds the loop, and is not answered before its end.
+    frozen = "asking.start(); asking.join(0.5); print(found, asking.is_alive())"
+    assert kernel.run(frozen) == "[] True\n"
+    free = "await asyncio.to_thread(asking.join, 20); print(found)"
+    assert kernel.run(free) == "['Hello from ASGI\\n']\n"
+    kernel.run("try: server.get('/')\nexcept ServerError as error: print(error)\nelse: 1 / 0")
+    kernel.run("import signal; assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL")
+    kernel.run("await server.stop()")
+
+
+def test_here_in_a_loop_of_ours() -> None:
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": "no database"})
+        raise KeyError("app's mistake")
+
+    async def run() -> None:
+        with pytest.raises(ServerError, match="(?s)uvicorn ended: SystemExit.*no database"):
+            async with live("uvicorn", fails, here=True):
+                pass
+        with pytest.raises(ServerError, match="KeyError"):
+            async with live("uvicorn", fails, here=True, lifespan="off") as server:
+                await asyncio.to_thread(server.get, "/")
+        async with live("uvicorn", here=True) as server:
+            for use in server.get, server.restart, lambda: server.send_raw(GET):
+                with pytest.raises(ServerError, match="await"):
+                    use()
+            with pytest.raises(TypeError, match="async with"), server:
+                pass
+            assert [row.role for row in server.workers] == ["kernel"] and server.in_kernel
+            await asyncio.to_thread(server.restart)  # as the panel's button does
+            await server.ready()
+            assert (await asyncio.to_thread(server.send_raw, GET)).status == 200
+        assert not server.running and len(asyncio.all_tasks()) == 1
+        assert not open_port(server.address)
+
+    asyncio.run(run())
+    with pytest.raises(ServerError, match="needs a loop that runs"):
+        live("uvicorn", here=True)
+    for kind, options in ("hypercorn", {}), ("uvicorn", {"workers": 2}):
+        with pytest.raises(ValueError, match="only one process of uvicorn"):
+            live(kind, here=True, **options)

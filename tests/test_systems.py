@@ -1,5 +1,6 @@
 """The real systems, each really run: what is special about each, and that nothing is left of it."""
 
+import http.client
 import os
 import signal
 import subprocess
@@ -100,6 +101,46 @@ def test_uvicorns_parsers_and_loops(http, status, loop):
         found = environ(server, "/a%20b?c")
         assert (found["path"], found["raw_path"]) == ("/a b", "b'/a%20b")
         assert wire.send(server, GET.replace(b"GET", b"FOO")).status == status
+
+
+KEPT = [*(kind for kind, _ in ON_A_LOOP), "daphne"]
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_no_answer_waits_for_an_acknowledgement(kind):
+    """Without TCP_NODELAY, the second part of each answer would wait for 40 ms."""
+    options = {**dict(ON_A_LOOP).get(kind, {}), "workers": 1}
+    with live(kind, "apps.stream_asgi:app", **options) as server:
+        connection = http.client.HTTPConnection(*server.address, timeout=20)
+        turns = [turn(connection) for _ in range(30)]
+        assert min(turns[10:]) < 0.03  # the first acknowledgements of a connection come at once
+        connection.close()
+        assert not server.log.grep("Invalid HTTP|is-anybody-there")  # of our own knocking
+
+
+def turn(connection):
+    """Ask once over a connection that is kept; return the seconds until the answer was whole."""
+    began = time.monotonic()
+    connection.request("GET", "/")
+    assert connection.getresponse().read().count(b"\n") == 3
+    return time.monotonic() - began
+
+
+def test_granian_speaks_wsgi_too():
+    with live("granian", interface="wsgi") as server:
+        assert server.get("/").text == "Hello from WSGI\n"
+
+
+@pytest.mark.parametrize("kind, replaces", [("uvicorn", True), ("hypercorn", False),
+                                            ("granian", False), ("gunicorn", True)])  # fmt: skip
+def test_who_replaces_a_worker_that_was_killed(kind, replaces):
+    with live(kind, errors="log", **dict(ON_A_LOOP)[kind]) as server:
+        pid = server.kill()
+        if replaces:
+            until(lambda: roles(server).count("worker") == 2)
+            assert pid not in [row.pid for row in server.workers]
+            assert server.get("/").status_code == 200
+        until(lambda: server.running == replaces)
 
 
 @pytest.mark.parametrize("kind", ["uvicorn", "hypercorn", "daphne", "granian"])

@@ -127,11 +127,15 @@ class Child:
         while time.monotonic() < deadline:
             if not self.running or self._says(self.failed, 1):
                 raise ServerError(f"{self.name} did not start: {self.last_words()}")
-            up = self._says(self.ready, self.workers) if self.ready else _answers(self.address)
-            if up and self._all_workers():
+            if self._is_up() and self._all_workers():
                 return
             time.sleep(0.02)
         raise ServerError(f"{self.name} did not answer in {UP_WITHIN:.0f} s: {self.last_words()}")
+
+    def _is_up(self) -> bool:
+        if not self.ready:
+            return _answers(self.address)
+        return self._says(self.ready, self.workers) and _listens(self.address)
 
     def _says(self, pattern: str, times: int) -> bool:
         return bool(pattern) and len(re.findall(pattern, self.read_log())) >= times
@@ -141,7 +145,7 @@ class Child:
             return True
         # Below the shim: the master, then its workers.
         below = psutil.Process(self._process.pid).children(recursive=True)
-        return sum(role(process) == "worker" for process in below) > self.workers
+        return sum(role(process) != "helper" for process in below) > self.workers
 
     # -- while it runs
 
@@ -224,6 +228,15 @@ def _bind(address: tuple[str, int]) -> socket.socket:
     except OSError:  # after a restart: somebody else has the old port now
         listener.bind((address[0], 0))
     return listener
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    """Connect and leave without a word: some write that they are up a moment before they listen."""
+    try:
+        socket.create_connection(address, 1.0).close()
+        return True
+    except OSError:
+        return False
 
 
 def _answers(address: tuple[str, int]) -> bool:

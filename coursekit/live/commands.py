@@ -42,8 +42,8 @@ def missing(*tools: str) -> str:
 def hello(kind: str, options: dict[str, Any]) -> str:
     """Return the app that a server of this kind gets if it is given none."""
     module = None if kind in TOYS else importlib.import_module(f"servers.production.{kind}")
-    asgi = "asgi" in (getattr(module, "INTERFACE", ""), options.get("interface"),
-                      options.get("worker_class"))
+    spoken = options.get("interface", getattr(module, "INTERFACE", "wsgi"))
+    asgi = spoken != "wsgi" or options.get("worker_class") == "asgi"
     return f"apps.hello_{'asgi' if asgi else 'wsgi'}:app"
 
 

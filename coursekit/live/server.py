@@ -21,6 +21,7 @@ from coursekit.live.processes import Processes, Worker, wait_until_gone
 from coursekit.live.thread import Thread
 
 if TYPE_CHECKING:
+    from coursekit.live.inloop import InLoop
     from coursekit.live.panel import Link, Panel
 
 Errors = Literal["raise", "log"]
@@ -31,7 +32,7 @@ class Server:
     """Hold a running server. Made by `live`, which documents the arguments."""
 
     def __init__(
-        self, kind: str, app: Any, runner: Child | Thread, *, errors: Errors = "raise",
+        self, kind: str, app: Any, runner: Child | Thread | InLoop, *, errors: Errors = "raise",
         events_path: Path | None = None,
     ) -> None:  # fmt: skip
         self.kind, self.errors, self.events_path = kind, errors, events_path
@@ -73,8 +74,8 @@ class Server:
 
     @property
     def in_kernel(self) -> bool:
-        """True if it runs in a thread of this process."""
-        return isinstance(self._runner, Thread)
+        """True if it runs in this process."""
+        return not isinstance(self._runner, Child)
 
     @property
     def app(self) -> Any:
@@ -186,7 +187,7 @@ class Server:
             wait_until_gone(pid)
         return pid
 
-    def stop(self) -> None:
+    def stop(self) -> Any:
         """End it: requests in flight may finish, then by force. Stopping twice is fine."""
         self._runner.stop()
         if self._client is not None:
@@ -250,9 +251,8 @@ class Server:
         return [self._sentence(failure) for failure in self._runner.failures()]
 
     def _sentence(self, failure: BaseException | str) -> str:
-        if isinstance(failure, str):
-            return failure
-        return f"{type(failure).__name__}: {failure}, raised in {self.kind}"
+        named = f"{type(failure).__name__}: {failure}, raised in {self.kind}"
+        return failure if isinstance(failure, str) else named
 
     def _show_failures(
         self, seen: BaseException | None = None, known: list[Any] | None = None

@@ -19,6 +19,7 @@ def live(
     *,
     upstream: Any = None,
     process: bool = False,
+    here: bool = False,
     workers: int = 1,
     threads: int | None = None,
     watch: bool | str | os.PathLike[str] | None = None,
@@ -34,6 +35,9 @@ def live(
     upstream  for a front, in place of an app: what it passes requests to. A Server, or whatever
               has an `.address`, such as a tap in front of one
     process   run the toy as a child process instead of in a thread of the kernel
+    here      run uvicorn in the event loop of this notebook, with `async with`, or kept in a
+              variable until `await server.stop()`. While a cell is busy, without an await, the
+              server is frozen: it has no other thread. Ask it with asyncio.to_thread(server.get)
     watch     record the app's events in a JSON-lines file (True: a temporary one);
               the file is `Server.events_path`. Only for child processes
     errors    "raise": what fails inside the server fails the cell that used it;
@@ -54,7 +58,9 @@ def live(
     if upstream is None and app is None:
         app = hello(kind, options)
     cells.stop_previous()
-    if kind == "toy" and not process:
+    if here:
+        server = _live_here(kind, app, workers, errors, options)
+    elif kind == "toy" and not process:
         if workers != 1:
             raise ValueError("the toy in the kernel is one process: use process=True for workers")
         given = {**options} if threads is None else {"threads": threads, **options}
@@ -65,6 +71,16 @@ def live(
         server = _live_child(kind, app, upstream, watch, errors, options)
     cells.remember(server)
     return server
+
+
+def _live_here(
+    kind: str, app: Any, workers: int, errors: Errors, options: dict[str, Any]
+) -> Server:
+    if kind != "uvicorn" or workers != 1:
+        raise ValueError("of the real servers, only one process of uvicorn runs here")
+    from coursekit.live.inloop import Here, InLoop  # it brings all of uvicorn
+
+    return Here(kind, app, InLoop(app, options), errors=errors)
 
 
 def _live_child(

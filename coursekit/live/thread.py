@@ -35,7 +35,7 @@ class Thread:
         self.serve, self.options = serve, options
         self.address = ("127.0.0.1", 0)
         self._owner = os.getpid()
-        self._notes = _Notes()
+        self._notes = Notes()
         self._thread: threading.Thread | None = None
         self._stop: socket.socket | None = None
 
@@ -107,7 +107,7 @@ class Thread:
             self._thread.join(GRACE)
 
 
-class _Notes(logging.Handler):
+class Notes(logging.Handler):
     """Keep log lines, and the exceptions that came with them."""
 
     def __init__(self) -> None:
@@ -117,6 +117,7 @@ class _Notes(logging.Handler):
         self.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record."""
         self.lines += self.format(record).splitlines()
         if record.exc_info and record.exc_info[1] is not None:
             self.errors.append(record.exc_info[1])

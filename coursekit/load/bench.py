@@ -16,12 +16,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from coursekit.live import Server, ServerError, live
 from coursekit.live.child import Child
 
-from . import on_loop
+from . import on_loop, rest
 from .drive import Address, Workload, WrongAnswer, cores, drive, pinned
 from .idle import Idle, allow_files, idle
 from .report import (
@@ -47,6 +48,7 @@ WORKLOADS = (
     Workload("200 wait 50 ms", "apps.work_wsgi:app", b"done\n", "/sleep?0.05", clients=200),
 )
 IDLE = "1,000 idle"
+REST = "start and rest"
 
 Start = Callable[[str, int], Server]  # (app, threads) -> a running server
 BASE = "gunicorn gthread"
@@ -136,6 +138,16 @@ def measure_on_loop(args: argparse.Namespace) -> dict[str, list[Row]]:
     return found
 
 
+def at_rest(servers: Mapping[str, Start], threads: int) -> dict[str, rest.Start]:
+    """Return what starts each server with its hello, those on a loop after the others."""
+    loops = {f"{name}, ASGI" if name in servers else name: start
+             for name, start in on_loop.HELLO.servers.items()}  # fmt: skip
+    apps = dict.fromkeys(servers, WORKLOADS[0].app)
+    apps |= dict.fromkeys(loops, on_loop.HELLO.workload.app)
+    return {name: partial(start, apps[name], threads)
+            for name, start in {**servers, **loops}.items()}  # fmt: skip
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench from the command line; print tables and write JSON."""
     # long: its steps, one after the other
@@ -155,6 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         idles = measure_idle(servers, threads=args.threads, say=say)
         report["idle"] = {k: v if isinstance(v, str) else asdict(v) for k, v in idles.items()}
         tables.append(idle_table(idles))
+    if REST in args.workloads:
+        rests = rest.measure(at_rest(servers, args.threads), args.rounds, say)
+        report["rest"] = {k: v if isinstance(v, str) else asdict(v) for k, v in rests.items()}
+        tables.append(rest.table(rests))
     report["lines"] = sizes()
     report["import_ms"] = {m: import_milliseconds(m) for m in ("servers.workers", "waitress")}
     say("")
@@ -168,7 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    names = [w.name for w in (*WORKLOADS, *(each.workload for each in on_loop.TABLES))] + [IDLE]
+    names = [w.name for w in (*WORKLOADS, *(each.workload for each in on_loop.TABLES))]
+    names += [IDLE, REST]
     parser = argparse.ArgumentParser(
         prog="python -m coursekit.load.bench", description=(__doc__ or "").partition("\n")[0]
     )

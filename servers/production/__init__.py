@@ -9,7 +9,8 @@ A module NAME here makes `live("NAME", app)` work. It holds
     command()   the command line as a person would write it, as a list of words
     files()     for a server that is told by files: {name: text}, as a person would write them.
                 The options are then those of files(), and command() gets the folder alone
-    READY       what each worker writes when it is up, if a knock on the port cannot tell
+    READY       what each worker writes when it is up, if a knock on the port cannot tell;
+                the port has to take a connection all the same
     FAILED      what its log says when the app could not be loaded, if it runs on without
 """
 

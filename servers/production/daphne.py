@@ -25,7 +25,7 @@ def command(
     folder: str | None = None,
     **options: object,
 ) -> list[str]:
-    """Return the command line that serves `app` on 127.0.0.1:`port`, or on the socket `fd`."""
+    """Return the command line that serves `app` on 127.0.0.1:`port`."""
     if workers != 1 or threads is not None:
         raise ValueError("daphne is one process with one loop: leave out workers and threads")
     return ["daphne", "--port", str(port), *flags(options), app]

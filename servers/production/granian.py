@@ -1,5 +1,7 @@
 """Granian: HTTP in Rust (hyper), the app in Python; a parent and its worker processes.
 
+Its own interface is RSGI; here it speaks ASGI, and WSGI with interface="wsgi".
+
 Where to look in its source, https://github.com/emmett-framework/granian:
     granian/server/common.py    the parent: starts, watches and replaces workers
     granian/asgi.py             the lifespan, and how the app is called
@@ -13,6 +15,7 @@ from servers.production import flags
 INSTALL = "pip install granian"
 TAKES_FD = False
 INTERFACE = "asgi"
+READY = r"Started worker-\d"
 FAILED = "Worker-[0-9]+ exited on startup|Unable to load"
 SIGNALS = {
     "HUP": "load the app anew: new workers start, then the old ones leave",
@@ -29,10 +32,11 @@ def command(
     workers: int = 1,
     threads: int | None = None,
     folder: str | None = None,
+    interface: str = "asgi",
     **options: object,
 ) -> list[str]:
     """Return the command line that serves `app` on 127.0.0.1:`port`."""
     if threads is not None:
         raise ValueError("granian calls the app in one thread of each process: give it workers=N")
     where = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    return ["granian", "--interface", "asgi", *where, *flags(options), app]
+    return ["granian", "--interface", interface, *where, *flags(options), app]

@@ -14,6 +14,7 @@ from servers.production import flags
 INSTALL = "pip install hypercorn"
 TAKES_FD = True
 INTERFACE = "asgi"
+READY = "Running on "
 SIGNALS = {
     "TERM": "end, but answer what is in flight",
     "INT": "end, but answer what is in flight",

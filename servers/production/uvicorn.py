@@ -1,6 +1,11 @@
 """Uvicorn: an ASGI server on asyncio or uvloop; with `workers` a parent and several processes.
 
-Where to look in its source, https://github.com/encode/uvicorn:
+    http="h11"          a parser in Python, which is strict about what a head may be
+    http="httptools"    the parser of Node, in C; "auto" takes it where it is installed
+    loop="asyncio"      Python's own loop
+    loop="uvloop"       one in C; "auto" takes it where it is installed
+
+Where to look in its source, https://github.com/Kludex/uvicorn:
     uvicorn/server.py                           start, main loop, the shutdown
     uvicorn/protocols/http/h11_impl.py          a connection, read by h11: RequestResponseCycle
     uvicorn/protocols/http/httptools_impl.py    the same with a parser in C
@@ -13,11 +18,13 @@ Settings: https://www.uvicorn.org/settings/
 from servers.production import flags
 
 INSTALL = "pip install 'uvicorn[standard]'"
-TAKES_FD = False  # it does, but takes it for a Unix socket: no TCP_NODELAY, 40 ms for an answer
+# It takes --fd N, but then believes to have a Unix socket, and asyncio does not set TCP_NODELAY:
+# the second write of an answer waits 40 ms for the client's acknowledgement.
+TAKES_FD = False
 INTERFACE = "asgi"
-FAILED = "Error loading ASGI app"
+READY = "Application startup complete"  # a knock would leave a warning in its log
 SIGNALS = {
-    "HUP": "end the workers one after the other, and start new ones",
+    "HUP": "load the app anew: a new worker starts, then an old one leaves, and so on",
     "TTIN": "one worker more",
     "TTOU": "one worker less",
     "TERM": "end, but answer what is in flight",
@@ -38,7 +45,7 @@ def command(
     """Return the command line that serves `app` on 127.0.0.1:`port`."""
     if threads is not None:
         raise ValueError("uvicorn has one thread in each process: give it workers=N")
-    words = ["uvicorn", app, "--port", str(port)]
+    words = ["uvicorn", app, "--host", "127.0.0.1", "--port", str(port)]
     if workers != 1:
         words += ["--workers", str(workers)]
     return words + flags(options)
