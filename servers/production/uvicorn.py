@@ -22,7 +22,7 @@ INSTALL = "pip install 'uvicorn[standard]'"
 # the second write of an answer waits 40 ms for the client's acknowledgement.
 TAKES_FD = False
 INTERFACE = "asgi"
-READY = "Application startup complete"  # a knock would leave a warning in its log
+READY = "Started server process"  # then it listens; a knock would leave a warning in its log
 SIGNALS = {
     "HUP": "load the app anew: a new worker starts, then an old one leaves, and so on",
     "TTIN": "one worker more",
