@@ -8,9 +8,9 @@ TEST_ARGS =
 # Jupyter refuses to run as root (a container) unless told.
 ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-# The whole suite: two processes, a file at a time (the cells of a notebook share a kernel) in the order of the
-# files (else the longest would come last, and alone), and every line and branch of the toy server reached.
-# Most of the time is spent waiting for servers and browsers: four jobs fill two cores.
+# The whole suite: four processes on two cores, for most of the time is spent waiting; a file at a time (the cells of
+# a notebook share a kernel) in the order of the files (else the longest would come last, and alone), and every line
+# and branch of the toy server reached.
 WHOLE = -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 PY = .venv/bin/python
 LOCK = $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes \
