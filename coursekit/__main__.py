@@ -65,7 +65,7 @@ def _links(options: argparse.Namespace) -> int:
 def _conformance(options: argparse.Namespace) -> int:
     from coursekit.load import matrix
 
-    found = matrix.text(matrix.measure())
+    found = matrix.text(matrix.measure(), matrix.measure_asgi())
     if options.write:
         return int(not matrix.FILE.write_text(found, "utf-8"))
     print(found)

@@ -11,8 +11,11 @@ from coursekit.live import live
 from coursekit.load import matrix, rows
 from coursekit.load.conformance import (
     APP,
+    KINDS,
     ROWS,
+    ROWS_ASGI,
     SERVERS,
+    SERVERS_ASGI,
     Score,
     Table,
     play,
@@ -75,21 +78,25 @@ def test_wsgiref_fails_what_it_is_known_to_fail(wsgiref_score):
 
 FILE = matrix.FILE.read_text("utf-8")
 VERSIONS, KEPT = matrix.kept(FILE)
-COLUMNS = [pytest.param(n, marks=pytest.mark.needs(*matrix.needs(s))) for n, s in SERVERS.items()]
+VERSIONS_ASGI, KEPT_ASGI = matrix.kept(FILE, asgi=True)
+COLUMNS = [pytest.param(n, marks=pytest.mark.needs(*matrix.needs(s))) for n, s in KINDS.items()]
 
 
 @pytest.fixture(scope="module")
 def measured():
     """Score every server that is here, once."""
-    return matrix.measure()
+    return matrix.measure(), matrix.measure_asgi()
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_the_file_says_what_each_server_does(measured, name):
     here = matrix.versions([name])[name]
-    if here != VERSIONS[name]:
-        pytest.skip(f"here is {here}, and the file is about {VERSIONS[name]}")
-    assert not matrix.differences(name, matrix.columns(measured)[name], KEPT[name])
+    there = {**VERSIONS, **VERSIONS_ASGI}[name]
+    if here != there:
+        pytest.skip(f"here is {here}, and the file is about {there}")
+    table = measured[name in SERVERS_ASGI]
+    file = {**KEPT, **KEPT_ASGI}[name]
+    assert not matrix.differences(name, matrix.columns(table)[name], file)
 
 
 def test_a_difference_is_said_and_looked_at_twice():
@@ -101,12 +108,15 @@ def test_a_difference_is_said_and_looked_at_twice():
 
 
 def test_the_file_is_read_as_it_is_written(measured):
-    versions, cells = matrix.kept(matrix.text(measured))
-    assert cells == matrix.columns(measured)
-    assert versions == matrix.versions(cells)
+    for asgi, table in enumerate(measured):
+        versions, cells = matrix.kept(matrix.text(*measured), bool(asgi))
+        assert cells == matrix.columns(table)
+        assert versions == matrix.versions(cells)
     assert list(VERSIONS) == list(KEPT) == list(SERVERS)
+    assert list(VERSIONS_ASGI) == list(KEPT_ASGI) == list(SERVERS_ASGI)
     assert all(set(column) == set(NAMES) for column in KEPT.values())
-    assert set(matrix.VARIES) <= {(name, row) for name in SERVERS for row in NAMES}
+    assert all(set(column) == {row.name for row in ROWS_ASGI} for column in KEPT_ASGI.values())
+    assert set(matrix.VARIES) <= {(name, row) for name in KINDS for row in NAMES}
 
 
 def test_table_as_text_and_html(wsgiref_score):

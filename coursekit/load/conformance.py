@@ -21,11 +21,13 @@ from typing import Any
 
 from coursekit.live import Server, live
 
-from . import rows_http, rows_wsgi
+from . import rows_asgi, rows_http, rows_wsgi
 from .rows import PATIENCE, SECOND_PATIENCE, Peer, Play, Row, Verdict
 
 APP = "apps.every_wsgi:app"
+APP_ASGI = "apps.every_asgi:app"
 ROWS: list[Row | Play] = [*rows_http.ROWS, *rows_wsgi.ROWS]
+ROWS_ASGI = rows_asgi.ROWS  # what PEP 3333 asks for is not asked of these
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Kind:
     options: dict[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     behind: Kind | None = None  # a front: the server it stands before
+    app: str = APP
 
 
 FOUR: dict[str, Any] = {"threads": 4}  # where a server has threads at all
@@ -61,6 +64,23 @@ SERVERS = {
     "nginx 1.1 + gunicorn": Kind("nginx", {"http_version": "1.1"}, ("nginx",), GTHREAD),
     "nginx + uwsgi": Kind("nginx", {"protocol": "uwsgi"}, ("nginx",), UWSGI),
 }
+
+
+def _asgi(kind: str, **options: Any) -> Kind:
+    return Kind(kind, options, app=APP_ASGI)
+
+
+SERVERS_ASGI = {
+    "toy, ASGI": _asgi("toy", interface="asgi", process=True),
+    "uvicorn h11": _asgi("uvicorn", http="h11", loop="asyncio"),
+    "uvicorn httptools": _asgi("uvicorn", http="httptools", loop="asyncio"),
+    "uvicorn uvloop": _asgi("uvicorn", http="httptools", loop="uvloop"),
+    "hypercorn": _asgi("hypercorn"),
+    "daphne": _asgi("daphne"),
+    "granian": _asgi("granian"),
+    "gunicorn asgi": _asgi("gunicorn", worker_class="asgi"),
+}
+KINDS = {**SERVERS, **SERVERS_ASGI}
 
 
 @dataclass(frozen=True)
@@ -170,7 +190,7 @@ def side_by_side(*servers: str | Server, rows: Sequence[Row | Play] = ROWS) -> T
     """Score several servers at the same time."""
     with ExitStack() as stack:
         running = [
-            start(SERVERS[each], stack) if isinstance(each, str) else each for each in servers
+            start(KINDS[each], stack) if isinstance(each, str) else each for each in servers
         ]
         names = [each if isinstance(each, str) else each.kind for each in servers]
         with ThreadPoolExecutor(len(running) or 1) as pool:
@@ -181,7 +201,7 @@ def side_by_side(*servers: str | Server, rows: Sequence[Row | Play] = ROWS) -> T
 def start(server: Kind, stack: ExitStack) -> Server:
     """Start a server as a child process: what goes wrong in it is a verdict, not an error here."""
     if server.behind is None:
-        return stack.enter_context(live(server.kind, APP, errors="log", **server.options))
+        return stack.enter_context(live(server.kind, server.app, errors="log", **server.options))
     upstream = start(server.behind, stack)
     return stack.enter_context(
         live(server.kind, upstream=upstream, errors="log", **server.options)

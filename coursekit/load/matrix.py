@@ -20,7 +20,17 @@ from pathlib import Path
 from coursekit.doctor import TOOLS
 from coursekit.live import missing
 
-from .conformance import ROWS, SERVERS, Kind, Table, side_by_side, start
+from .conformance import (
+    KINDS,
+    ROWS,
+    ROWS_ASGI,
+    SERVERS,
+    SERVERS_ASGI,
+    Kind,
+    Table,
+    side_by_side,
+    start,
+)
 from .rows import Peer, Row, Verdict
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
@@ -29,11 +39,17 @@ HEAD = """\
 
 Every server serves the same app and is sent the same bytes, over real connections. `ok`: what the
 RFC or PEP asks for; `x` and what came instead; in brackets which of several right answers it was.
-The rows are `coursekit/load/rows_http.py` and `rows_wsgi.py`, the apps are in `apps/`. This file
-is made by `python -m coursekit conformance --write`, and a test holds it against the servers.
+The rows are `coursekit/load/rows_http.py`, `rows_wsgi.py` and `rows_asgi.py`, the apps are in
+`apps/`. This file is made by `python -m coursekit conformance --write`, and a test holds it
+against the servers.
 
 A score is no rank: a row costs a point whatever it means in practice. Behind a front, both halves
 of the pair are judged as one.
+"""
+HEAD_ASGI = """\
+## Servers that speak ASGI
+
+The rows of HTTP/1.1, with an app that answers the same over ASGI.
 """
 # Where a server does one or the other from run to run: which of two threads, or of two ends of a
 # connection, is first. (server, row) -> what was seen.
@@ -61,11 +77,16 @@ def measure(names: Iterable[str] | None = None) -> Table:
     return side_by_side(*(installed() if names is None else names))
 
 
+def measure_asgi() -> Table:
+    """Score the servers that speak ASGI, at the same time."""
+    return side_by_side(*SERVERS_ASGI, rows=ROWS_ASGI)
+
+
 def versions(names: Iterable[str] = SERVERS) -> dict[str, str]:
     """Return server -> version as it stands in the file: "nginx 1.22 + gunicorn 27.0.1"."""
     found: dict[str, str] = {}
     for name in names:
-        parts = [part.needs or (part.kind,) for part in _parts(SERVERS[name])]
+        parts = [part.needs or (part.kind,) for part in _parts(KINDS[name])]
         found[name] = " + ".join(version_of(each) for part in parts for each in part)
     return found
 
@@ -92,10 +113,11 @@ def differences(name: str, now: dict[str, str], file: dict[str, str]) -> list[st
 
     With much time: a machine that is busy with something else shall not look like a server.
     """
-    wrong = [row for row in ROWS if now[row.name] != file.get(row.name)]
+    rows = ROWS_ASGI if name in SERVERS_ASGI else ROWS
+    wrong = [row for row in rows if now[row.name] != file.get(row.name)]
     if wrong:
         with ExitStack() as stack:
-            peer = Peer(start(SERVERS[name], stack).address, AGAIN)
+            peer = Peer(start(KINDS[name], stack).address, AGAIN)
             now = now | {row.name: cell(name, row.run(peer)) for row in wrong}
     return [
         f"{name}, {row.name}: {now[row.name]!r}, and the file says {file.get(row.name)!r}"
@@ -104,8 +126,12 @@ def differences(name: str, now: dict[str, str], file: dict[str, str]) -> list[st
     ]
 
 
-def text(table: Table) -> str:
-    """Return what the file says of a measured table."""
+def text(table: Table, asgi: Table) -> str:
+    """Return what the file says of the two measured tables."""
+    return "\n".join([HEAD, *_tables(table), HEAD_ASGI, *_tables(asgi)])
+
+
+def _tables(table: Table) -> list[str]:
     cells = columns(table)
     scores = [[name, kind, _score(cells[name])] for name, kind in versions(cells).items()]
     rows = [
@@ -114,12 +140,12 @@ def text(table: Table) -> str:
         for verdict in table.scores[0].verdicts
     ]  # fmt: skip
     tables = (["server", "version", "right"], scores), (["row", *cells, "right", "clause"], rows)
-    return "\n".join([HEAD, *(_markdown(*each) for each in tables)])
+    return [_markdown(*each) for each in tables]
 
 
-def kept(file: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Return {server: version} and {server: {row: cell}} of a file's text."""
-    blocks = re.findall(r"^(?:\|.*\n)+", file, re.M)
+def kept(file: str, asgi: bool = False) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Return {server: version} and {server: {row: cell}} of a half of a file's text."""
+    blocks = re.findall(r"^(?:\|.*\n)+", file.partition(HEAD_ASGI)[2 * asgi], re.M)
     scores, matrix = (
         [line.strip("| ").split(" | ") for line in block.splitlines()] for block in blocks
     )
