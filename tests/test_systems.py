@@ -107,23 +107,15 @@ KEPT = [*(kind for kind, _ in ON_A_LOOP), "daphne"]
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_no_answer_waits_for_an_acknowledgement(kind):
-    """Without TCP_NODELAY, the second part of each answer would wait for 40 ms."""
+def test_a_connection_is_kept_and_the_log_holds_no_knock_of_ours(kind):
     options = {**dict(ON_A_LOOP).get(kind, {}), "workers": 1}
     with live(kind, "apps.stream_asgi:app", **options) as server:
         connection = http.client.HTTPConnection(*server.address, timeout=20)
-        turns = [turn(connection) for _ in range(30)]
-        assert min(turns[10:]) < 0.03  # the first acknowledgements of a connection come at once
+        for _ in range(3):
+            connection.request("GET", "/")
+            assert connection.getresponse().read().count(b"\n") == 3
         connection.close()
-        assert not server.log.grep("Invalid HTTP|is-anybody-there")  # of our own knocking
-
-
-def turn(connection):
-    """Ask once over a connection that is kept; return the seconds until the answer was whole."""
-    began = time.monotonic()
-    connection.request("GET", "/")
-    assert connection.getresponse().read().count(b"\n") == 3
-    return time.monotonic() - began
+        assert not server.log.grep("Invalid HTTP|is-anybody-there")
 
 
 def test_granian_speaks_wsgi_too():
