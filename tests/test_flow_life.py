@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from coursekit import flow
-from coursekit.flow import life, lived
+from coursekit.flow import life, lived, sending
 from coursekit.flow.steps import SLACK, Step
 from coursekit.live import live
 
@@ -175,7 +175,7 @@ def test_what_has_no_master_cannot_be_watched(options):
 
 
 def test_waiting_has_an_end(monkeypatch):
-    monkeypatch.setattr(flow.trace, "PATIENCE", 0.05)
+    monkeypatch.setattr(sending, "PATIENCE", 0.05)
     with watched("gunicorn") as server, flow.record(server, processes=True) as trace:
         with pytest.raises(TimeoutError, match=r"waited for \{'starts': 1\}, saw \{'calls': 0"):
             trace.wait(starts=1)
